@@ -1,0 +1,66 @@
+# Every verb does its own set-up. CI and the README use the same verbs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Compiled modules are kept, whatever the shell says: without them every process starts two seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+
+# The first Python from 3.11 on; `make PYTHON=…` chooses another.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+endif
+BIN := .venv/bin
+PACKAGES := supportly workflows activities api sandbox worker.py tests bench
+# Test processes side by side; each starts a PostgreSQL and a Temporal of its own.
+TEST_PROCESSES ?= 2
+PYTEST_ARGS ?=
+UV ?= uv
+
+.PHONY: help setup up demo test coverage proofs bench check format lock clean
+
+help: ## This list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: ## Make the environment .venv from requirements.lock (every other verb does this first)
+	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "Python 3.11 or newer is needed$(if $(PYTHON), and $(PYTHON) is not): install one, or name it with make PYTHON=/path/to/python3." >&2; \
+		exit 1; fi
+	@exec "$(PYTHON)" -I supportly/dev/setup.py install
+
+up: setup ## Start the whole stack and stay: PostgreSQL, Temporal, sandbox, API, workers (Ctrl-C stops it)
+	@exec $(BIN)/python -m supportly stack up
+
+demo: setup ## Start the stack and tell the whole story over HTTP, step by step
+	@exec $(BIN)/python -m supportly stack demo
+
+test: setup ## Run the tests (PYTEST_ARGS="-k oauth" chooses some)
+	@exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+
+coverage: setup ## Run the tests and measure branch coverage
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+
+proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
+	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+bench: setup ## Measure: each figure is one JSON object with what it is compared to
+	@$(BIN)/python -m bench.api
+	@$(BIN)/python -m bench.ingest --docs 2000
+
+check: setup ## Lint, format, types, import contracts: all that CI checks besides the tests
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format $(PACKAGES)
+	$(BIN)/ruff check --fix $(PACKAGES)
+
+lock: ## Compile requirements.lock anew from pyproject.toml (needs uv; UPGRADE=1 takes newer versions)
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet $(if $(UPGRADE),--upgrade) -o requirements.lock
+
+clean: ## Remove .stack, .venv and every cache
+	@exec "$(PYTHON)" -I supportly/dev/setup.py clean

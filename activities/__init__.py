@@ -1,0 +1,1 @@
+"""Activities: everything that workflows may not do themselves. Clients are injected by `worker.py`."""

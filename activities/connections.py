@@ -1,0 +1,347 @@
+"""The life of a connection at the provider: exchange, refresh, disconnect, revoke.
+
+Every step first commits what it is about to do, so that a crash at any line leaves a row that says what may have
+happened (docs/architecture.md lists the lines).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from temporalio import activity
+
+from activities.calls import Calls
+from activities.failures import translated
+from supportly.contracts.connections import (
+    Authorization,
+    ConnectionKey,
+    Disconnection,
+    RefreshAttempt,
+    Retired,
+    RevocationJob,
+    Standing,
+)
+from supportly.errors import (
+    AuthorizationInvalid,
+    DifferentAccount,
+    NotConnected,
+    ProviderFailure,
+    SupportlyError,
+    Unavailable,
+    from_payload,
+)
+from supportly.http import Http
+from supportly.oauth import Client, ClientRefused, Engine, GrantRefused, Tokens
+from supportly.provider import Identity, Provider
+from supportly.settings import Settings
+from supportly.storage import authorizations, connections
+from supportly.storage.authorizations import Received
+from supportly.storage.connections import Connection, NewGrant
+
+LEASE_MARGIN_S: Final = 5.0
+"""The lease outlives the token request's deadline by this much, for the write after it."""
+STORE_PAUSE_S: Final = 0.5
+"""Between two tries to store a token that is in hand while the database is away."""
+CLIENT_REFUSED_PAUSE: Final = timedelta(minutes=5)
+"""After a refusal of our own client: an operator has to act; asking more often helps nobody."""
+
+log = logging.getLogger(__name__)
+
+Cleanup = Callable[[int, str], Awaitable[None]]
+"""Removes what else hangs on a connection: schedule, running sync, documents; given (account, provider)."""
+
+
+class RefreshBusy(SupportlyError):
+    """Another attempt may still be alive."""
+
+    code, status, transient = "refresh_busy", 503, True
+
+
+class ConnectionActivities:
+    """Activities of ConnectionWorkflow and RevocationWorkflow."""
+
+    def __init__(self, calls: Calls, settings: Settings, cleanup: Cleanup) -> None:
+        self.calls = calls
+        self.db = calls.db
+        self.vault = calls.vault
+        self.settings = settings
+        self.cleanup = cleanup
+        self.engine = Engine(calls.outbound)
+
+    @activity.defn(name="connection_standing")
+    async def standing(self, key: ConnectionKey) -> Standing:
+        """How the connection stands in the database."""
+        with translated():
+            return self._standing(await connections.read(self.db, key.account_id, key.provider))
+
+    @activity.defn(name="connection_exchange")
+    async def exchange(self, job: Authorization) -> Standing:
+        """Exchange the received code, ask who is connected, store the connection.
+
+        Raises AuthorizationInvalid, DifferentAccount, or what the provider refused with; an outcome that was stored
+        before is answered again.
+        """
+        with translated():
+            row = await authorizations.begin_exchange(self.db, self.vault, job.account_id, job.provider, job.pending_id)
+            if row is None:
+                return await self._earlier_outcome(job)
+            provider = self.calls.provider(job.provider)
+            try:
+                return await self._connect(job, provider, row)
+            except SupportlyError as error:
+                if not error.retryable or (row.tokens is None and not await self._has_tokens(job)):
+                    await self._fail(job, error)
+                    error.retryable = False
+                raise
+
+    async def _connect(self, job: Authorization, provider: Provider, row: Received) -> Standing:
+        now = datetime.now(UTC)
+        client = self._client(provider)
+        tokens = row.tokens
+        if tokens is None:
+            provider.check_callback(row.facts, row.returned, client.secret)
+            tokens = await self.engine.exchange(
+                provider.oauth,
+                client,
+                token_url=row.token_url,
+                code=row.returned["code"],
+                redirect_uri=row.redirect_uri,
+                verifier=row.verifier,
+                now=now,
+                refused=provider.read_refusal,
+            )
+            await authorizations.keep_tokens(self.db, self.vault, job.account_id, job.provider, row.id, tokens)
+        facts = {**row.facts, **tokens.facts}
+        who = await self._identify(provider, tokens, facts)
+        placed = await connections.place(
+            self.db,
+            self.vault,
+            job.account_id,
+            job.provider,
+            NewGrant(
+                tenant_key=who.tenant_key,
+                account_name=who.account_name,
+                facts={**facts, **who.facts},
+                token_url=row.token_url,
+                tokens=tokens,
+                now=now,
+                actor=row.actor,
+                replace=row.replace,
+                by_state=row.by_state,
+            ),
+            pending_id=row.id,
+        )
+        if isinstance(placed, connections.Refused):
+            raise DifferentAccount(
+                f"This callback belongs to another {provider.title} account than the one connected "
+                f"({placed.connected_to}). Disconnect first, or connect with `replace: true`."
+            )
+        if placed.replaced_generation is not None:
+            await self.cleanup(job.account_id, job.provider)
+        return placed.connection.standing()
+
+    async def _identify(self, provider: Provider, tokens: Tokens, facts: dict[str, str]) -> Identity:
+        return await provider.identify(
+            Http(outbound=self.calls.outbound, policy=provider, access_token=tokens.access_token, facts=facts)
+        )
+
+    async def _has_tokens(self, job: Authorization) -> bool:
+        status, _ = await authorizations.outcome(self.db, job.account_id, job.pending_id)
+        return status == "exchanged"
+
+    async def _earlier_outcome(self, job: Authorization) -> Standing:
+        status, outcome = await authorizations.outcome(self.db, job.account_id, job.pending_id)
+        if outcome and "standing" in outcome:
+            return Standing.model_validate(outcome["standing"])
+        if outcome:
+            raise from_payload(outcome["error"])
+        if status == "exchanging":
+            error = ProviderFailure(
+                "The provider's answer to this authorization was lost. Start again with connect.",
+                code="authorization_outcome_lost",
+            )
+            await self._fail(job, error)
+            raise error
+        raise AuthorizationInvalid
+
+    async def _fail(self, job: Authorization, error: SupportlyError) -> None:
+        await authorizations.finish(
+            self.db, job.account_id, job.pending_id, "failed", {"error": error.payload()}, provider=job.provider
+        )
+
+    @activity.defn(name="connection_refresh")
+    async def refresh(self, job: RefreshAttempt) -> Standing:
+        """Refresh once from `from_version`, within the fence. Answers how the connection stands afterwards."""
+        with translated():
+            provider = self.calls.provider(job.provider)
+            attempt = str(uuid.uuid4())
+            lease = self.settings.lease_s
+            with_reuse_detection = provider.oauth.rotation == "single_use_with_reuse_detection"
+            intent, connection, left = await connections.begin_refresh(
+                self.db,
+                job.account_id,
+                job.provider,
+                from_version=job.from_version,
+                attempt=attempt,
+                lease_s=lease,
+                # One more lease for a late answer, where a second request could kill the whole family.
+                patience_s=lease if with_reuse_detection else 0.0,
+            )
+            if intent == "superseded" or connection is None:
+                return self._standing(connection)
+            if intent == "busy":
+                raise RefreshBusy("Another refresh of this connection may be under way.", retry_after=left)
+            if not connection.refreshable:
+                return await self._reconnect(connection, attempt, "access_token_refused")
+            if reason := self._unsafe(provider, connection):
+                return await self._reconnect(connection, attempt, reason)
+            return await self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
+
+    @staticmethod
+    def _unsafe(provider: Provider, connection: Connection) -> str:
+        """Why the old refresh token must not be used again after lost attempts; empty when it may."""
+        allowed = {"none": None, "grace": None, "single_use": 1, "single_use_with_reuse_detection": 0}
+        most = allowed[provider.oauth.rotation]
+        return "refresh_outcome_lost" if most is not None and connection.lost_attempts > most else ""
+
+    async def _refresh(
+        self, provider: Provider, connection: Connection, attempt: str, *, after_rejection: bool
+    ) -> Standing:
+        account_id, name = connection.account_id, connection.provider
+        deadline = (
+            self.settings.lease_s - LEASE_MARGIN_S
+            if self.settings.lease_s > 2 * LEASE_MARGIN_S
+            else (self.settings.lease_s / 2)
+        )
+        ends = time.monotonic() + deadline
+        old = connections.open_tokens(self.vault, connection)
+        if not await connections.lease_alive(self.db, account_id, name, attempt=attempt, needed_s=1.0):
+            raise RefreshBusy("This refresh lost its lease before it was sent.", retry_after=1.0)
+
+        def in_time() -> None:
+            if time.monotonic() > ends:
+                raise ProviderFailure("This refresh is out of time; nothing was sent.", transient=True, sent=False)
+
+        try:
+            tokens = await self.engine.refresh(
+                provider.oauth,
+                self._client(provider),
+                token_url=connection.token_url,
+                old=old,
+                now=datetime.now(UTC),
+                deadline_s=min(deadline, self.settings.provider_timeout_s),
+                before_send=in_time,
+                refused=provider.read_refusal,
+            )
+        except GrantRefused as error:
+            reason = "refresh_outcome_lost" if connection.lost_attempts else error.reason
+            return await self._reconnect(connection, attempt, reason)
+        except ClientRefused:
+            log.error("provider %s refuses our OAuth client: check its credentials", name)  # noqa: TRY400 (an alarm)
+            await connections.end_attempt(self.db, account_id, name, attempt=attempt)
+            return connection.standing().model_copy(update={"retry_at": datetime.now(UTC) + CLIENT_REFUSED_PAUSE})
+        except SupportlyError as error:
+            known = not isinstance(error, ProviderFailure) or not error.sent or error.provider_status is not None
+            if known:
+                await connections.end_attempt(self.db, account_id, name, attempt=attempt)
+            error.retryable = True
+            raise
+        return await self._store(connection, tokens, after_rejection=after_rejection)
+
+    async def _store(self, connection: Connection, tokens: Tokens, *, after_rejection: bool) -> Standing:
+        """Write the answer at once; while the database is away, keep trying until Temporal ends this attempt."""
+        now = datetime.now(UTC)
+        while True:
+            try:
+                stored = await connections.store_refreshed(
+                    self.db, self.vault, connection, tokens, now=now, after_rejection=after_rejection
+                )
+            except Unavailable:
+                await asyncio.sleep(STORE_PAUSE_S)
+                continue
+            if stored is None:
+                log.info("a late refresh of %s came after a newer one and is dropped", connection.provider)
+                stored = await connections.read(self.db, connection.account_id, connection.provider)
+            return self._standing(stored)
+
+    async def _reconnect(self, connection: Connection, attempt: str, reason: str) -> Standing:
+        await connections.require_reconnect(
+            self.db, connection.account_id, connection.provider, version=connection.version, reason=reason
+        )
+        await connections.end_attempt(self.db, connection.account_id, connection.provider, attempt=attempt)
+        return self._standing(await connections.read(self.db, connection.account_id, connection.provider))
+
+    @activity.defn(name="connection_begin_disconnect")
+    async def begin_disconnect(self, job: Disconnection) -> float:
+        """Mark the connection as going. Answers the seconds for which a refresh may still be alive."""
+        with translated():
+            connection = await connections.begin_disconnect(self.db, job.account_id, job.provider)
+            if connection is None:
+                raise NotConnected(f"{self.calls.provider(job.provider).title} is not connected.")
+            if connection.lease_until is None:
+                return 0.0
+            return max(0.0, (connection.lease_until - datetime.now(UTC)).total_seconds())
+
+    @activity.defn(name="connection_retire")
+    async def retire(self, job: Disconnection) -> Retired:
+        """Stop what runs, move the tokens into a revocation, remove links and knowledge; settings stay."""
+        with translated():
+            # First what else hangs on the mark, then the end of it: a disconnect that failed half way can be repeated.
+            await self.cleanup(job.account_id, job.provider)
+            revocation = await connections.retire(self.db, job.account_id, job.provider)
+            standing = self._standing(await connections.read(self.db, job.account_id, job.provider))
+            return Retired(standing=standing, revocation_id=revocation or "")
+
+    @activity.defn(name="connection_revoke")
+    async def revoke(self, job: RevocationJob) -> bool:
+        """Revoke at the provider, then destroy the tokens. False where the provider has no way to revoke."""
+        with translated():
+            provider = self.calls.provider(job.provider)
+            found = await connections.open_revocation(
+                self.db, self.vault, job.account_id, job.provider, job.revocation_id
+            )
+            if found is None:
+                return True
+            told = await self._tell_provider(provider, found.facts, found.tokens)
+            await connections.close_revocation(
+                self.db, job.account_id, job.revocation_id, "revoked" if told else "not_supported"
+            )
+            return told
+
+    async def _tell_provider(self, provider: Provider, facts: Any, tokens: Tokens) -> bool:
+        client = self._client(provider)
+        url = provider.oauth.revoke.format_map(facts) if provider.oauth.revoke else ""
+
+        async def standard(token: str, hint: str) -> None:
+            await self.engine.revoke(provider.oauth, client, url=url, token=token, hint=hint)
+
+        http = Http(outbound=self.calls.outbound, policy=provider, access_token=tokens.access_token, facts=facts)
+        try:
+            return await provider.revoke(http, replace(tokens, facts=facts), standard)
+        except SupportlyError as error:
+            # A token that the provider no longer accepts needs no revocation.
+            if isinstance(error, ProviderFailure) and error.provider_status in (400, 401, 403, 404):
+                return True
+            error.retryable = True
+            raise
+
+    @activity.defn(name="connection_destroy")
+    async def destroy(self, job: RevocationJob) -> None:
+        """Destroy tokens that could not be revoked within a day."""
+        with translated():
+            await connections.close_revocation(self.db, job.account_id, job.revocation_id, "expired")
+
+    def _client(self, provider: Provider) -> Client:
+        found = self.settings.client(provider.id)
+        return Client(found.client_id, found.client_secret.get_secret_value())
+
+    @staticmethod
+    def _standing(connection: Connection | None) -> Standing:
+        return connection.standing() if connection else Standing(state="disconnected")

@@ -1,0 +1,56 @@
+"""Turns our errors into Temporal's, once. What Temporal stores of them holds no secret and no personal data."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from temporalio.exceptions import ApplicationError
+
+from supportly.crypto import CannotOpen
+from supportly.errors import SupportlyError
+
+LONGEST_PAUSE_S: Final = 3600.0
+"""A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
+READ_PATIENCE_S: Final = 15.0
+"""A read whose provider wants a longer pause than this fails at once: the caller waits for 20 s, and it takes some."""
+
+log = logging.getLogger(__name__)
+
+
+def to_temporal(error: SupportlyError, *, patience_s: float | None = None) -> ApplicationError:
+    """The error as Temporal carries it: its code is the type, its payload the details.
+
+    With `patience_s`, a pause that is longer than it makes the error final.
+    """
+    pause = error.retry_after
+    impatient = patience_s is not None and pause is not None and pause > patience_s
+    return ApplicationError(
+        error.message,
+        error.payload(),
+        type=error.own_code,
+        non_retryable=impatient or not error.retryable,
+        next_retry_delay=timedelta(seconds=min(pause, LONGEST_PAUSE_S)) if pause is not None else None,
+    )
+
+
+@contextmanager
+def translated(*, patience_s: float | None = None) -> Iterator[None]:
+    """Whatever an activity raises leaves it as an ApplicationError; an unforeseen one loses its text."""
+    try:
+        yield
+    except SupportlyError as error:
+        raise to_temporal(error, patience_s=patience_s) from None
+    except CannotOpen as error:
+        raise ApplicationError(str(error), type="cannot_open", non_retryable=True) from None
+    except ApplicationError:
+        raise
+    except Exception as error:  # noqa: BLE001 (nothing may leave untranslated)
+        # The text of a foreign exception may quote a URL or a row; the type and the lines of code may not.
+        places = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-4:]))
+        log.error("unforeseen %s at %s", type(error).__name__, places)  # noqa: TRY400 (the traceback quotes values)
+        raise ApplicationError(f"unforeseen {type(error).__name__}", type="internal_error") from None

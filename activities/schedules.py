@@ -1,0 +1,132 @@
+"""Temporal Schedules of knowledge syncs: one per account and provider, made, paused and deleted here.
+
+Temporal adds a time stamp to the id of a workflow that a Schedule starts, so the Schedule starts `KnowledgeSchedule`,
+which starts the sync under its own id: scheduled and manual runs never overlap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleHandle,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from supportly.contracts import ids
+from supportly.contracts.knowledge import KnowledgeJob
+from supportly.temporal import bulk, search_attributes
+
+STARTER: Final = "KnowledgeSchedule"
+"""Type of the workflow that a Schedule starts."""
+CATCH_UP: Final = timedelta(hours=1)
+"""After an outage one late run is enough; the server's default would make up for a year."""
+PAUSED_BY_SWITCH: Final = "knowledge sync is switched off"
+
+
+def offset(account_id: int, provider: str, every: timedelta) -> timedelta:
+    """When within its interval an account's sync starts: hashed, so that all accounts don't start at the full hour."""
+    share = int.from_bytes(hashlib.sha256(ids.schedule(account_id, provider).encode()).digest()[:4], "big") / 2**32
+    return timedelta(seconds=int(every.total_seconds() * share))
+
+
+def _schedule(account_id: int, provider: str, every: timedelta) -> Schedule:
+    job = KnowledgeJob(account_id=account_id, provider=provider, trigger="schedule", full=False)
+    action = ScheduleActionStartWorkflow(
+        STARTER,
+        job,
+        id=f"{ids.schedule(account_id, provider)}/run",
+        task_queue=ids.KNOWLEDGE,
+        typed_search_attributes=search_attributes(account_id, provider),
+        priority=bulk(account_id),
+    )
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=offset(account_id, provider, every))])
+    policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP)
+    return Schedule(action=action, spec=spec, policy=policy, state=ScheduleState())
+
+
+def _handle(client: Client, account_id: int, provider: str) -> ScheduleHandle:
+    return client.get_schedule_handle(ids.schedule(account_id, provider))
+
+
+async def switch_on(client: Client, account_id: int, provider: str, every: timedelta) -> None:
+    """Make the Schedule, or wake the paused one with the present interval. Raises RPCError."""
+    wanted = _schedule(account_id, provider, every)
+
+    def renewed(_: ScheduleUpdateInput) -> ScheduleUpdate:
+        return ScheduleUpdate(schedule=wanted)
+
+    try:
+        await client.create_schedule(
+            ids.schedule(account_id, provider), wanted, search_attributes=search_attributes(account_id, provider)
+        )
+    except ScheduleAlreadyRunningError:
+        await _handle(client, account_id, provider).update(renewed)
+
+
+async def set_interval(client: Client, account_id: int, provider: str, every: timedelta) -> None:
+    """Change how often the sync runs; a paused Schedule stays paused, a missing one missing. Raises RPCError."""
+
+    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        schedule = found.description.schedule
+        schedule.spec = _schedule(account_id, provider, every).spec
+        return ScheduleUpdate(schedule=schedule)
+
+    try:
+        await _handle(client, account_id, provider).update(changed)
+    except RPCError as error:
+        _unless_missing(error)
+
+
+async def switch_off(client: Client, account_id: int, provider: str) -> None:
+    """Pause the Schedule; what is stored stays. Raises RPCError."""
+    try:
+        await _handle(client, account_id, provider).pause(note=PAUSED_BY_SWITCH)
+    except RPCError as error:
+        _unless_missing(error)
+
+
+async def delete(client: Client, account_id: int, provider: str) -> None:
+    """Delete the Schedule; a missing one is fine. Raises RPCError."""
+    try:
+        await _handle(client, account_id, provider).delete()
+    except RPCError as error:
+        _unless_missing(error)
+
+
+async def next_run(client: Client, account_id: int, provider: str) -> datetime | None:
+    """When the sync runs next by itself; None while it is paused or there is no Schedule. Raises RPCError."""
+    try:
+        found = await _handle(client, account_id, provider).describe()
+    except RPCError as error:
+        _unless_missing(error)
+        return None
+    if found.schedule.state.paused or not found.info.next_action_times:
+        return None
+    return found.info.next_action_times[0]
+
+
+async def cancel_sync(client: Client, account_id: int, provider: str) -> None:
+    """Cancel the running sync, if there is one. Raises RPCError."""
+    try:
+        await client.get_workflow_handle(ids.knowledge(account_id, provider)).cancel()
+    except RPCError as error:
+        _unless_missing(error)
+
+
+def _unless_missing(error: RPCError) -> None:
+    if error.status != RPCStatusCode.NOT_FOUND:
+        raise error

@@ -1,0 +1,86 @@
+"""The application: `uvicorn api.app:create_app --factory`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Final
+
+from fastapi import FastAPI
+
+from api import auth, errors, openapi
+from api.envelope import Envelope
+from api.routes import actions, contacts, integrations, knowledge, operations, pages
+from api.services import Services
+from supportly.logs import configure
+from supportly.settings import Settings
+
+TITLE: Final = "Supportly Integrations"
+DESCRIPTION: Final = """
+Connects a Supportly account to ten providers over OAuth, looks contacts up and writes them, logs activities, runs
+provider actions, and keeps Captain's knowledge equal to what the providers hold.
+
+Send an API token in the header `api_access_token`, or as `Authorization: Bearer`. Connect, callback, disconnect,
+settings and the knowledge switch need the role administrator.
+
+Lookup, sync, activity and action wait 20 seconds for their result; `Prefer: wait=N` or `Prefer: respond-async` chooses.
+When the wait ends first the answer is 202 with a `status_url`, and the work goes on. `Idempotency-Key` on a POST makes
+repeating it safe.
+
+Every error is `{"error", "code", "request_id", "details"}`; `code` is stable, and 429, 503 and 504 carry `Retry-After`.
+"""
+TAGS: Final = (
+    {"name": "Integrations", "description": "Connect providers and set them up."},
+    {"name": "Contacts", "description": "A Supportly contact at a provider."},
+    {"name": "Actions", "description": "What else a provider can do."},
+    {"name": "Knowledge", "description": "What Captain knows, and where from."},
+    {"name": "Operations", "description": "Requests that answered 202."},
+    {"name": "Service", "description": "Probes and pages."},
+)
+
+
+def version() -> str:
+    """Version of the installed package; `0` when the sources run without being installed."""
+    try:
+        return metadata.version("supportly-integrations")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Connections are made when it starts, not here; Temporal's when it is first needed."""
+    chosen = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings is None:
+            configure(chosen.log_level)
+        async with Services.built(chosen) as services:
+            app.state.services = services
+            app.state.callers = auth.callers(chosen, services.db, services.platform)
+            yield
+
+    app = FastAPI(
+        title=TITLE,
+        version=version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # A path with a slash too many is no other address: redirects would leave the documented shapes.
+        redirect_slashes=False,
+    )
+    errors.install(app)
+    # Fixed paths stand before `/{provider}`.
+    for router in (
+        operations.router,
+        contacts.router,
+        actions.router,
+        knowledge.router,
+        integrations.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    app.add_middleware(Envelope, max_body_bytes=chosen.max_body_bytes)
+    openapi.describe(app, description=DESCRIPTION, tags=TAGS)
+    return app

@@ -1,0 +1,72 @@
+"""Asks the ConnectionWorkflow of an account and provider, which is started should it not be there."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any, Final
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
+
+from api.deps import Integration
+from api.errors import from_temporal
+from api.services import temporal_away
+from supportly.contracts import ids
+from supportly.contracts.connections import Authorization, Disconnection, Entity, Standing
+from supportly.errors import Unavailable
+from supportly.temporal import search_attributes, waiting
+from workflows.connection import ConnectionWorkflow
+
+PATIENCE_S: Final = 20.0
+"""An exchange takes two provider calls of at most 8 seconds each."""
+BUSY_RETRY_S: Final = 5.0
+
+
+async def authorize(at: Integration, pending_id: str) -> Standing:
+    """Exchange a received code; repeating it answers the same. Unavailable without a worker, and nothing is lost."""
+    job = Authorization(account_id=at.account_id, provider=at.provider.id, pending_id=pending_id)
+    return await _ask(at, ConnectionWorkflow.authorize, job, update_id=pending_id)
+
+
+async def disconnect(at: Integration) -> Standing:
+    """End the connection. Raises NotConnected when there is none."""
+    job = Disconnection(account_id=at.account_id, provider=at.provider.id, requested_by=at.actor)
+    return await _ask(at, ConnectionWorkflow.disconnect, job, update_id=str(uuid.uuid4()))
+
+
+async def _ask(at: Integration, update: Any, job: Authorization | Disconnection, *, update_id: str) -> Standing:
+    client = await at.services.temporal.client()
+    try:
+        return await asyncio.wait_for(_update(client, at, update, job, update_id), PATIENCE_S)
+    except WorkflowUpdateFailedError as error:
+        raise from_temporal(error) from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        raise Unavailable(
+            "This takes longer than usual. Nothing is lost: repeat the same request in a moment.",
+            retry_after=BUSY_RETRY_S,
+        ) from None
+    except RPCError:
+        raise temporal_away() from None
+
+
+async def _update(client: Client, at: Integration, update: Any, job: Any, update_id: str) -> Standing:
+    start: WithStartWorkflowOperation[ConnectionWorkflow, None] = WithStartWorkflowOperation(
+        ConnectionWorkflow.run,
+        Entity(account_id=at.account_id, provider=at.provider.id),
+        id=ids.connection(at.account_id, at.provider.id),
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        task_queue=ids.CONNECTIONS,
+        search_attributes=search_attributes(at.account_id, at.provider.id),
+        priority=waiting(at.account_id),
+    )
+    found: Standing = await client.execute_update_with_start_workflow(
+        update, job, start_workflow_operation=start, id=update_id
+    )
+    return found

@@ -1,0 +1,130 @@
+"""An integration as callers see it: never a secret, never a token."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from supportly.errors import SupportlyError, UnsupportedByProvider
+from supportly.provider import Provider, StreamsKnowledge
+from supportly.settings import Settings
+from supportly.storage.connections import Connection, missing_scopes
+from supportly.storage.provider_settings import Stored
+
+
+def summary(provider: Provider, connection: Connection | None, stored: Stored) -> dict[str, Any]:
+    """One entry of the list."""
+    alive = connection if connection and connection.state != "disconnected" else None
+    wanted = [s.name for s in provider.oauth.scopes if not s.optional] if provider.available else []
+    return {
+        "provider": provider.id,
+        "name": provider.title,
+        "available": provider.available,
+        "status": alive.state if alive else "not_connected",
+        "connected": alive is not None and alive.state == "connected",
+        "reason": (alive.reason or None) if alive else None,
+        "account_name": alive.account_name if alive else None,
+        "connected_at": alive.connected_at if alive else None,
+        "scopes": list(alive.scopes) if alive else [],
+        "missing_scopes": missing_scopes(alive.scopes, wanted) if alive else [],
+        "knowledge_enabled": stored.knowledge_enabled,
+        "capabilities": provider.capabilities.model_dump(mode="json"),
+        "notice": provider.notice or None,
+    }
+
+
+def detailed(provider: Provider, connection: Connection | None, stored: Stored, settings: Settings) -> dict[str, Any]:
+    """One integration with its configuration, settings and what it can do."""
+    found = summary(provider, connection, stored)
+    if not provider.available:
+        return found
+    alive = found["status"] != "not_connected"
+    return {
+        **found,
+        "configuration": {
+            "client_configured": bool(settings.client(provider.id).client_id),
+            "redirect_uri": redirect_uri(provider, settings),
+            "pkce": provider.oauth.pkce,
+            "scopes": [{"name": s.name, "reason": s.reason, "optional": s.optional} for s in provider.oauth.scopes],
+            "connected_to": {field.name: connection.facts.get(field.name) for field in provider.connect_fields}
+            if connection and alive
+            else {},
+        },
+        "connect_fields": [
+            {
+                "name": field.name,
+                "title": field.title,
+                "required": field.required,
+                "pattern": field.pattern,
+                "example": field.example,
+            }
+            for field in provider.connect_fields
+        ],
+        "settings": filled(provider, stored),
+        "settings_schema": _schema(provider.settings),
+        "actions": [
+            {
+                "name": action.name,
+                "description": action.description,
+                "writes": action.writes,
+                "params_schema": _schema(action.params),
+                "example": dict(action.example),
+            }
+            for action in provider.actions.values()
+        ],
+        "streams": _streams(provider, stored),
+    }
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a model, made once: there are as many as settings classes and actions."""
+    return model.model_json_schema()
+
+
+def filled(provider: Provider, stored: Stored) -> dict[str, Any]:
+    """The settings with defaults; what an upgrade made invalid is shown as it is stored."""
+    known = {k: v for k, v in stored.settings.items() if k in provider.settings.model_fields}
+    try:
+        return provider.settings.model_validate(known).model_dump(mode="json")
+    except ValidationError:
+        return {**provider.settings().model_dump(mode="json"), **known}
+
+
+def _streams(provider: Provider, stored: Stored) -> list[dict[str, Any]]:
+    if not isinstance(provider, StreamsKnowledge):
+        return []
+    chosen = stored.settings.get("streams")
+    return [
+        {
+            "id": stream.id,
+            "title": stream.title,
+            "description": stream.description,
+            "default": stream.default,
+            "enabled": stream.default if chosen is None else stream.id in chosen,
+        }
+        for stream in provider.streams
+    ]
+
+
+def redirect_uri(provider: Provider, settings: Settings) -> str:
+    """Where the provider sends the user back; from configuration only."""
+    return settings.callback_url.replace("{provider}", provider.id)
+
+
+def unsupported(provider: Provider, what: str, *, field: str = "", allowed: list[str] | None = None) -> SupportlyError:
+    """The error that says what a provider cannot do, and what it can."""
+    can = provider.capabilities
+    able = [
+        *(["look contacts up"] if can.contact_lookup else []),
+        *(["create and update contacts"] if can.contact_create else []),
+        *(f"log a {kind}" for kind in can.activities),
+        *([f"run the actions {', '.join(can.actions)}"] if can.actions else []),
+    ]
+    return UnsupportedByProvider(
+        f"{provider.title} cannot {what}. It can {'; '.join(able) or 'only be connected'}.",
+        field=field,
+        allowed=allowed,
+    )

@@ -1,0 +1,1 @@
+"""Supportly Integrations: what the API, the workflows and the activities stand on."""

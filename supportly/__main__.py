@@ -1,0 +1,13 @@
+"""`python -m supportly`: tokens, migrations and the embedded stack."""
+
+import sys
+
+try:
+    from supportly.dev.cli import main
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] == "supportly":  # a mistake of ours, not of the environment
+        raise
+    sys.exit(f"The environment is damaged (the module {error.name} is missing): `make clean`, then start again.")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Messages that cross Temporal and HTTP. No I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""What development stands on: the embedded stack (PostgreSQL, Temporal, our own processes) and the command line."""

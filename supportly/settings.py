@@ -1,0 +1,113 @@
+"""Every setting of the service, read once from the environment (prefix `SUPPORTLY_`) and injected from there.
+
+Defaults suit development on one machine. `environment=production` refuses the development secrets.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Thirty-two zero bytes: a key that anyone can guess, so that development starts without ceremony.
+DEVELOPMENT_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+DEVELOPMENT_KEYS = f"dev:{DEVELOPMENT_KEY}"
+DEVELOPMENT_SECRET = "development-only"  # noqa: S105 (production refuses it)
+
+
+class ClientCredentials(BaseSettings):
+    """The OAuth client of one provider: `SUPPORTLY_{PROVIDER}_CLIENT_ID` and `…_CLIENT_SECRET`."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+
+
+class Settings(BaseSettings):
+    """All settings. Each one is described in docs/settings.md (a test compares the two)."""
+
+    model_config = SettingsConfigDict(env_prefix="SUPPORTLY_", extra="ignore", env_file=".env")
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses development secrets and wants `callback_mode=strict`."
+    )
+    database_url: str = Field(
+        "postgresql+psycopg://supportly_app@localhost/supportly",
+        description="PostgreSQL as the application role, which row-level security binds.",
+    )
+    admin_database_url: str = Field(
+        "", description="PostgreSQL as the owner of the tables; only migrations and the command line use it."
+    )
+    database_pool: int = Field(12, ge=2, le=200, description="Connections that one process keeps at most.")
+    temporal_address: str = Field("localhost:7233", description="host:port of the Temporal frontend.")
+    temporal_namespace: str = Field("default", description="Temporal namespace.")
+    temporal_api_key: SecretStr = Field(SecretStr(""), description="API key for Temporal Cloud; turns TLS on.")
+    temporal_ui_url: str = Field("http://localhost:8233", description="Temporal UI, for the links in answers.")
+    worker_deployment: str = Field("", description="Deployment name for worker versioning; empty turns it off.")
+    worker_build_id: str = Field("", description="Build id of this worker when versioning is on.")
+    graceful_shutdown_s: float = Field(
+        40.0, ge=1, description="Seconds that a stopping worker gives to running calls; above the longest one."
+    )
+    keys: SecretStr = Field(
+        SecretStr(DEVELOPMENT_KEYS),
+        description="Key ring `id:base64url,id:base64url` (32 bytes each); the first key writes, all of them read.",
+    )
+    token_pepper: SecretStr = Field(SecretStr(DEVELOPMENT_SECRET), description="HMAC key of the stored API tokens.")
+    codec_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token for the codec endpoint of the Temporal UI; empty turns it off."
+    )
+    auth_backend: Literal["local", "supportly"] = Field(
+        "local", description="Who knows the callers: tokens of our own, or Supportly's profile endpoint."
+    )
+    supportly_api_url: str = Field("http://localhost:3000/api/v1", description="Supportly's API, ending in `/api/v1`.")
+    supportly_api_token: SecretStr = Field(SecretStr(""), description="Token for Supportly's contact API.")
+    callback_url: str = Field(
+        "http://localhost:3000/app/integrations/{provider}/callback",
+        description="Redirect URI registered at the providers; `{provider}` is filled in.",
+    )
+    callback_mode: Literal["compatible", "strict"] = Field(
+        "compatible", description="`strict` demands `state` in the callback; `compatible` finds the one live attempt."
+    )
+    sandbox_url: str = Field("", description="Sends every provider host to this sandbox instead of the internet.")
+    provider_timeout_s: float = Field(
+        8.0, gt=0, description="Total seconds for one provider call, so that two fit into the default wait."
+    )
+    lease_s: float = Field(
+        25.0, gt=0, description="Seconds for which one refresh attempt owns a connection; above its own deadline."
+    )
+    wait_s: float = Field(20.0, ge=0, le=60, description="Seconds that a request waits for its workflow by default.")
+    rate_factor: float = Field(
+        1.0, gt=0, description="Multiplies the providers' published rate limits, for plans that allow more."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, in bytes.")
+    max_answer_bytes: int = Field(20_000_000, ge=1024, description="Largest provider answer, in bytes.")
+    sync_interval_minutes: int = Field(60, ge=15, le=10_080, description="Default minutes between knowledge syncs.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the JSON log.")
+
+    @model_validator(mode="after")
+    def _no_development_secret_in_production(self) -> Self:
+        if self.environment != "production":
+            return self
+        weak = [
+            f"SUPPORTLY_{name.upper()}"
+            for name, secret, default in (
+                ("keys", self.keys, DEVELOPMENT_KEY.rstrip("=")),
+                ("token_pepper", self.token_pepper, DEVELOPMENT_SECRET),
+            )
+            # Also as the second key of a ring, which only reads: what it would open was sealed with a known key.
+            if not secret.get_secret_value() or default in secret.get_secret_value()
+        ]
+        if weak:
+            raise ValueError(f"production needs secrets of its own: set {', '.join(weak)}")
+        if self.callback_mode != "strict":
+            raise ValueError("production needs SUPPORTLY_CALLBACK_MODE=strict, so that a callback carries its state")
+        if self.sandbox_url:
+            raise ValueError("production talks to real providers: unset SUPPORTLY_SANDBOX_URL")
+        return self
+
+    def client(self, provider: str) -> ClientCredentials:
+        """The OAuth client of `provider`; empty strings where the environment has none."""
+        prefix = f"SUPPORTLY_{provider.upper()}_"
+        return ClientCredentials(_env_prefix=prefix, _env_file=".env")

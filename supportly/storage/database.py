@@ -1,0 +1,65 @@
+"""The way into PostgreSQL: one engine a process, one short transaction a piece of work, one tenant a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from supportly.errors import Unavailable
+
+RETRY_AFTER_S: Final = 5.0
+"""Seconds after which a caller may ask again: PostgreSQL restarts in about that time."""
+
+AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
+"""What SQLAlchemy raises while PostgreSQL is away, or has no connection free."""
+
+_TENANT = text("select set_config('supportly.account_id', :account, true)")
+
+
+class Database:
+    """Hands out transactions. `tenant(account_id)` is the usual one; row-level security shows that account alone."""
+
+    def __init__(self, url: str, pool: int = 10) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "prepare_threshold": 3, "application_name": "supportly"},
+        )
+
+    @asynccontextmanager
+    async def tenant(self, account_id: int) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees and writes one account's rows. Raises Unavailable when the database is away."""
+        async with self.system() as connection:
+            await connection.execute(_TENANT, {"account": str(account_id)})
+            yield connection
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction without a tenant: it sees only the tables that belong to no account."""
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except AWAY as error:
+            raise away() from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise away() from error
+            raise
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def away() -> Unavailable:
+    """The database cannot be reached."""
+    return Unavailable("The database is away; nothing was lost, try again.", retry_after=RETRY_AFTER_S)

@@ -1,0 +1,219 @@
+"""Tables of knowledge: documents, chunks, streams and their cursors, runs, failures, held deletions.
+
+`documents` and `chunks` are hash-partitioned by account. Everything about full text and vectors that SQLAlchemy does
+not know (policies, the search functions) stands in migration 0002.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR, UUID
+
+from supportly.storage.tables import metadata
+
+DIMENSIONS: Final = 256
+"""Of the instant tier's vectors."""
+
+
+def _account() -> Column[int]:
+    return Column("account_id", BigInteger, primary_key=True, autoincrement=False)
+
+
+def _provider() -> Column[str]:
+    return Column("provider", Text, primary_key=True)
+
+
+def _moment(name: str, *, now: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=not now, server_default=func.now() if now else None)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+documents = Table(
+    "documents",
+    metadata,
+    _account(),
+    Column("document_id", UUID(as_uuid=True), primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("url", Text),
+    Column("locale", Text),
+    Column("audience", Text, nullable=False),
+    _moment("updated_at"),
+    Column("metadata", JSONB, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+    Column("seen_walk", BigInteger, nullable=False),
+    Column("kept", Boolean, nullable=False, server_default=text("false")),
+    _moment("stored_at", now=True),
+    _moment("deleted_at"),
+    Index("documents_stream", "account_id", "provider", "stream"),
+    postgresql_partition_by="HASH (account_id)",
+)
+"""`seen_walk`: the last walk that met the document. `kept`: an administrator refused its deletion; it stays until it is
+seen again. `deleted_at`: a tombstone that can be brought back for a day."""
+
+chunks = Table(
+    "chunks",
+    metadata,
+    _account(),
+    Column("document_id", UUID(as_uuid=True), primary_key=True),
+    Column("text_hash", LargeBinary, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("locale", Text),
+    Column("language", Text, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("heading", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("embedding", HALFVEC(DIMENSIONS), nullable=False),
+    Column("hidden", Boolean, nullable=False, server_default=text("false")),
+    Column("ann", Boolean, nullable=False, server_default=text("false")),
+    Column(
+        "words",
+        TSVECTOR,
+        Computed("knowledge_words(language, title, heading, body)", persisted=True),
+        nullable=False,
+    ),
+    Index("chunks_words", "words", postgresql_using="gin"),
+    Index(
+        "chunks_embedding",
+        "embedding",
+        postgresql_using="hnsw",
+        postgresql_ops={"embedding": "halfvec_ip_ops"},
+        postgresql_where=text("ann"),
+    ),
+    Index("chunks_ann", "account_id", postgresql_where=text("ann")),
+    postgresql_partition_by="HASH (account_id)",
+)
+"""`model` names who made `embedding`, with its version. `ann`: the vector is in the HNSW index; without it the chunk is
+scanned exactly. `hidden`: belongs to a tombstone."""
+
+knowledge_languages = Table(
+    "knowledge_languages",
+    metadata,
+    _account(),
+    Column("language", Text, primary_key=True),
+)
+"""Text search configurations that an account's chunks use, so that a question is read in each of them."""
+
+knowledge_streams = Table(
+    "knowledge_streams",
+    metadata,
+    _account(),
+    _provider(),
+    Column("stream", Text, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("run_epoch", BigInteger, nullable=False),
+    Column("walk", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("since", Text),
+    Column("cursor", Text),
+    _count("pages"),
+    Column("state", Text, nullable=False),
+    Column("checkpoint", Text),
+    Column("full_walk", BigInteger),
+    _moment("full_walk_at"),
+)
+"""Where each walk stands. `walk` is the epoch in which it began, `complete` says that it lists everything; `full_walk`
+is the last complete one that ended. `state`: `walking`, `walked` (all pages stored), `swept`."""
+
+sync_epochs = Table(
+    "sync_epochs",
+    metadata,
+    _account(),
+    _provider(),
+    Column("epoch", BigInteger, nullable=False),
+)
+"""The epoch of the newest run; never goes back, so that a late attempt of an older run can write nothing."""
+
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    _account(),
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("streams", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    *(
+        _count(name)
+        for name in (
+            "seen",
+            "added",
+            "changed",
+            "unchanged",
+            "deleted",
+            "failed",
+            "chunks_embedded",
+            "chunks_reused",
+        )
+    ),
+    Column("failed_streams", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _moment("started_at", now=True),
+    _moment("finished_at"),
+    Index("sync_runs_newest", "account_id", "provider", "epoch"),
+)
+
+sync_failures = Table(
+    "sync_failures",
+    metadata,
+    _account(),
+    _provider(),
+    Column("stream", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("run_id", UUID(as_uuid=True), nullable=False),
+    _moment("first_at", now=True),
+    _moment("last_at", now=True),
+)
+
+held_deletions = Table(
+    "held_deletions",
+    metadata,
+    _account(),
+    Column("run_id", UUID(as_uuid=True), primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("documents", ARRAY(UUID(as_uuid=True)), nullable=False),
+    Column("of_total", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    _moment("held_at", now=True),
+    _moment("decided_at"),
+    Index("held_deletions_provider", "account_id", "provider"),
+)
+"""Sweeps that wait for an administrator. `status`: `held`, `confirmed`, `rejected`, `undone`, `void` (what was missing
+came back), `final` (past undoing)."""
+
+
+def is_partition(name: str) -> bool:
+    """True for the sixteen parts of `documents` and `chunks`, which are no tables of their own."""
+    table, _, part = name.rpartition("_")
+    return table in (documents.name, chunks.name) and part.isdigit()

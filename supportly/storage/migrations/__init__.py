@@ -1,0 +1,1 @@
+"""Alembic revisions; `supportly.storage.migrate` runs them."""

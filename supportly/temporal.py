@@ -1,0 +1,102 @@
+"""The one way into Temporal, for API, worker and tests: pydantic messages, encrypted payloads, encoded failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+
+from supportly.contracts import ids
+from supportly.crypto import NONCE_BYTES, CannotOpen, KeyRing
+from supportly.settings import Settings
+
+ENCODING: Final = b"binary/encrypted"
+PURPOSE: Final = "temporal-payload"
+
+ACCOUNT: Final = SearchAttributeKey.for_keyword(ids.ACCOUNT_ATTRIBUTE)
+PROVIDER: Final = SearchAttributeKey.for_keyword(ids.PROVIDER_ATTRIBUTE)
+
+
+class EncryptionCodec(PayloadCodec):
+    """AES-256-GCM over whole payloads; the key's id stands in the metadata, so that keys can rotate."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._current = ring.current
+        self._keys = {key_id: AESGCM(key) for key_id, key in ring.derive(PURPOSE).items()}
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Encrypt."""
+        return [self._seal(p) for p in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Decrypt; payloads that are not encrypted pass. Raises CannotOpen for an unknown key or damage."""
+        return [self._open(p) if p.metadata.get("encoding") == ENCODING else p for p in payloads]
+
+    def _seal(self, payload: Payload) -> Payload:
+        nonce = os.urandom(NONCE_BYTES)
+        key_id = self._current.encode()
+        sealed = nonce + self._keys[self._current].encrypt(nonce, payload.SerializeToString(), key_id)
+        return Payload(metadata={"encoding": ENCODING, "encryption-key-id": key_id}, data=sealed)
+
+    def _open(self, payload: Payload) -> Payload:
+        key_id = payload.metadata.get("encryption-key-id", b"")
+        key = self._keys.get(key_id.decode(errors="replace"))
+        if key is None:
+            raise CannotOpen("a Temporal payload needs a key that is not in the ring")
+        try:
+            plain = key.decrypt(payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:], key_id)
+        except (InvalidTag, ValueError):
+            raise CannotOpen("a Temporal payload is damaged") from None
+        return Payload.FromString(plain)
+
+
+def converter(settings: Settings) -> DataConverter:
+    """Pydantic in, encrypted out; failure messages and stack traces are encrypted too."""
+    return dataclasses.replace(
+        pydantic_data_converter,
+        payload_codec=EncryptionCodec(KeyRing(settings.keys.get_secret_value())),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
+
+
+async def connect(settings: Settings) -> Client:
+    """A client for the configured server and namespace. Raises RuntimeError when the server is away."""
+    key = settings.temporal_api_key.get_secret_value()
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=converter(settings),
+        api_key=key or None,
+        tls=bool(key),
+    )
+
+
+def search_attributes(account_id: int, provider: str) -> TypedSearchAttributes:
+    """How people find a workflow in the Temporal UI: by account and provider."""
+    return TypedSearchAttributes(
+        [SearchAttributePair(ACCOUNT, str(account_id)), SearchAttributePair(PROVIDER, provider)]
+    )
+
+
+def waiting(account_id: int) -> Priority:
+    """Priority of what a person waits for; accounts take turns."""
+    return Priority(priority_key=ids.PRIORITY_WAITING, fairness_key=str(account_id))
+
+
+def bulk(account_id: int) -> Priority:
+    """Priority of bulk work; accounts take turns."""
+    return Priority(priority_key=ids.PRIORITY_BULK, fairness_key=str(account_id))
+
+
+def key_ids(payloads: Iterable[Payload]) -> set[str]:
+    """Ids of the keys that sealed `payloads`; what still needs an old key."""
+    return {p.metadata["encryption-key-id"].decode() for p in payloads if "encryption-key-id" in p.metadata}

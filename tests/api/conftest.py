@@ -1,0 +1,104 @@
+"""The API over HTTP: PostgreSQL, Temporal, worker and sandbox are real processes or threads (see tests/conftest.py)."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from supportly.settings import Settings
+from supportly.storage import tokens
+from supportly.storage.database import Database
+
+HOST = {"zendesk": {"subdomain": "acme"}}
+_contacts = itertools.count(5_000)
+
+
+def make_token(admin_url: str, settings: Settings, account_id: int, role: str) -> str:
+    async def make() -> str:
+        db = Database(admin_url, 2)
+        try:
+            pepper = settings.token_pepper.get_secret_value()
+            return (await tokens.create(db, account_id, role, "test", pepper))[1]
+        finally:
+            await db.close()
+
+    return asyncio.run(make())
+
+
+@dataclass
+class Account:
+    """One account of the running service, seen by its administrator (`call`) or its agent."""
+
+    service: object
+    account_id: int
+    admin: str
+    agent: str
+    http: httpx.Client = field(repr=False)
+
+    @property
+    def base(self) -> str:
+        return f"/api/v1/accounts/{self.account_id}/supportly_integrations"
+
+    def call(self, method: str, path: str = "", *, token: str | None = None, **extra) -> httpx.Response:
+        headers = {"api_access_token": token or self.admin, **extra.pop("headers", {})}
+        return self.http.request(method, self.base + path, headers=headers, **extra)
+
+    def consent(self, authorization_url: str) -> dict[str, str]:
+        """What the provider sends to the redirect URI when the user agrees."""
+        answer = httpx.get(authorization_url, follow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    def connect(self, provider: str, **body) -> httpx.Response:
+        started = self.call("POST", f"/{provider}/connect", json={**HOST.get(provider, {}), **body})
+        assert started.status_code == 200, started.text
+        return self.call("POST", f"/{provider}/callback", json=self.consent(started.json()["authorization_url"]))
+
+    def contact(self, **fields) -> int:
+        """A contact of this account in Supportly."""
+        number = next(_contacts)
+        record = {"id": number, "account_id": self.account_id, "name": "Ada Lovelace", **fields}
+        self.service.control("POST", "/supportly/seed", json={"contacts": [record]})
+        return number
+
+
+def make_account(service, account_id: int, http: httpx.Client) -> Account:
+    admin, agent = (
+        make_token(service.postgres.admin_url, service.settings, account_id, role)
+        for role in ("administrator", "agent")
+    )
+    known = service.control("GET", "/supportly/settings")["accounts"]
+    service.control("POST", "/supportly/settings", json={"accounts": [*known, account_id]})
+    return Account(service, account_id, admin, agent, http)
+
+
+@pytest.fixture(scope="session")
+def http(service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.api_url, timeout=70) as client:
+        yield client
+
+
+@pytest.fixture
+def account(service, account_id, http) -> Account:
+    """An account that no other test uses."""
+    return make_account(service, account_id, http)
+
+
+@pytest.fixture(scope="session")
+def blank(service, http) -> Account:
+    """An account without connections, for tests that make none."""
+    return make_account(service, 901, http)
+
+
+@pytest.fixture(scope="session")
+def hub(service, http) -> Account:
+    """An account that is connected to HubSpot and Schedly, for tests that change no connection."""
+    found = make_account(service, 900, http)
+    for provider in ("hubspot", "schedly"):
+        answer = found.connect(provider)
+        assert answer.status_code == 200, answer.text
+    return found

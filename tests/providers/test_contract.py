@@ -1,0 +1,568 @@
+"""What every available provider promises, run against its double. A new provider adds one entry to `seeds.py`."""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import json
+
+import pytest
+
+from supportly.contracts.actions import ActionAnswer
+from supportly.contracts.contacts import ActivityJob, Contact
+from supportly.errors import (
+    NotFound,
+    ProviderFailure,
+    ProviderTimeout,
+    SupportlyError,
+    Throttled,
+    TokenRefused,
+    from_payload,
+)
+from supportly.oauth import Client, ClientRefused, GrantRefused, new_state, new_verifier
+from supportly.provider import FindsContacts, LogsActivities, PagedParams, StreamsKnowledge, WritesContacts
+from supportly.providers import PROVIDERS
+from tests.providers.harness import World
+from tests.providers.seeds import SEEDS
+
+AVAILABLE = [provider for provider in PROVIDERS if provider.available]
+MOST_PAGES = 50
+ADA = Contact(
+    id=7, name="Ada Lovelace", email="ada@example.com", phone_number="+442071838750",
+    additional_attributes={"company_name": "Analytical", "city": "London", "country": "United Kingdom"},
+)  # fmt: skip
+
+
+def having(capability):
+    """Every available provider with a capability."""
+    chosen = [provider for provider in AVAILABLE if isinstance(provider, capability)]
+    return pytest.mark.parametrize("provider", chosen, ids=lambda p: p.id)
+
+
+EVERY = pytest.mark.parametrize("provider", AVAILABLE, ids=lambda p: p.id)
+STREAMS = [(p, s.id) for p in AVAILABLE if isinstance(p, StreamsKnowledge) for s in p.streams]
+EVERY_STREAM = pytest.mark.parametrize(("provider", "stream"), STREAMS, ids=[f"{p.id}-{s}" for p, s in STREAMS])
+ACTIONS = [(p, name) for p in AVAILABLE for name in p.actions]
+EVERY_ACTION = pytest.mark.parametrize(("provider", "name"), ACTIONS, ids=[f"{p.id}-{name}" for p, name in ACTIONS])
+PAGED = [(p, name) for p, name in ACTIONS if issubclass(p.actions[name].params, PagedParams)]
+EVERY_PAGED = pytest.mark.parametrize(("provider", "name"), PAGED, ids=[f"{p.id}-{name}" for p, name in PAGED])
+KINDS = [(p, kind) for p in AVAILABLE if isinstance(p, LogsActivities) for kind in p.activity_kinds]
+EVERY_KIND = pytest.mark.parametrize(("provider", "kind"), KINDS, ids=[f"{p.id}-{kind}" for p, kind in KINDS])
+
+
+@pytest.fixture
+def world(provider):
+    """Search indexes lag a minute behind, so that only a consistent read sees what was just written."""
+    world = World(provider)
+    world.double.configure({"search_lag_seconds": 60})
+    return world
+
+
+@pytest.fixture
+def seeds(provider):
+    return SEEDS[provider.id]
+
+
+@pytest.fixture
+async def call(world, seeds):
+    return await world.call(**seeds.settings)
+
+
+def person(world, seeds, name=ADA.name, email=ADA.email, phone=ADA.phone_number):
+    return world.seed(**seeds.person(world, name, email, phone))[0]
+
+
+def later(world, seconds=3600):
+    """Time passes: indexes catch up, time stamps differ, and the overlap of incremental walks is over."""
+    world.sandbox.clock.offset += seconds
+
+
+def test_the_suite_knows_every_available_provider():
+    assert set(SEEDS) == {provider.id for provider in AVAILABLE}
+    for provider, stream in STREAMS:
+        assert stream in SEEDS[provider.id].streams
+
+
+# --- OAuth -----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+async def test_a_connection_lives_from_consent_to_refresh(world, provider):
+    state, verifier = new_state(), new_verifier() if provider.oauth.pkce else None
+    returned = await world.consent(state=state, verifier=verifier)
+    assert returned["state"] == state
+    provider.check_callback(world.parts, returned, world.client.secret)
+    tokens = await world.exchange(returned["code"], verifier)
+    assert tokens.expires_at is None or tokens.expires_at > world.now
+    assert tokens.access_token not in repr(tokens)
+    identity = await provider.identify(world.http(tokens))
+    assert identity.tenant_key
+    assert identity.account_name
+
+    later(world)
+    fresh = await world.refresh(tokens)
+    assert fresh.refresh_token
+    assert fresh.access_token != tokens.access_token
+    assert fresh.facts.keys() >= tokens.facts.keys()
+    again = await provider.identify(world.http(fresh))
+    assert again.tenant_key == identity.tenant_key
+
+
+@EVERY
+async def test_two_accounts_of_a_provider_are_told_apart(provider):
+    keys = []
+    for number in (5001, 5002):
+        world = World(provider)
+        known = {name: number for name in ("hub_id", "user_id", "organization_id") if name in world.double.settings}
+        world.double.configure(known)
+        world.parts = {name: f"{value}{number}" for name, value in world.parts.items()}
+        keys.append((await provider.identify(world.http(await world.tokens()))).tenant_key)
+    assert keys[0] != keys[1]
+
+
+@EVERY
+async def test_a_person_who_declines_comes_back_with_an_error(world):
+    returned = await world.consent(deny=True)
+    assert returned["error"] == "access_denied"
+    assert "code" not in returned
+
+
+@EVERY
+async def test_a_code_is_good_once_and_only_with_its_verifier(world, provider):
+    verifier = new_verifier() if provider.oauth.pkce else None
+    code = (await world.consent(verifier=verifier))["code"]
+    if provider.oauth.pkce:
+        with pytest.raises(GrantRefused):
+            await world.exchange(code, new_verifier())
+    await world.exchange(code, verifier)
+    with pytest.raises(GrantRefused):
+        await world.exchange(code, verifier)
+
+
+@EVERY
+async def test_a_grant_that_the_user_ended_is_refused_for_good(world, provider):
+    tokens = await world.tokens()
+    world.double.revoke()
+    with pytest.raises(GrantRefused) as refused:
+        await world.refresh(tokens)
+    assert refused.value.reason
+    assert not refused.value.retryable
+    assert tokens.refresh_token not in refused.value.message
+    with pytest.raises(TokenRefused):
+        await provider.identify(world.http(tokens))
+
+
+@EVERY
+async def test_a_wrong_client_secret_is_an_operators_matter(world):
+    tokens = await world.tokens()
+    world.client = Client(world.client.id, "wrong")
+    with pytest.raises(ClientRefused):
+        await world.refresh(tokens)
+
+
+@EVERY
+async def test_a_token_endpoint_that_fails_is_no_refusal(world):
+    tokens = await world.tokens()
+    for fault in ({"status": 503, "body": "<html>busy</html>", "content_type": "text/html"}, {"cut": "body"}):
+        world.fault(**fault)
+        with pytest.raises(ProviderFailure) as failed:
+            await world.refresh(tokens)
+        assert not isinstance(failed.value, GrantRefused | ClientRefused)
+        assert failed.value.retryable
+
+
+@EVERY
+async def test_revoking_ends_the_access_or_says_that_it_cannot(world, provider):
+    http = await world.connect()
+    tokens = await world.tokens()
+    http = world.http(tokens, **http.facts)
+
+    async def standard(token: str, hint: str) -> None:
+        url = provider.oauth.revoke.format_map(world.parts)
+        await world.engine.revoke(provider.oauth, world.client, url=url, token=token, hint=hint)
+
+    if await provider.revoke(http, tokens, standard):
+        with pytest.raises(TokenRefused):
+            await provider.identify(world.http(tokens))
+        # A revocation is retried for a day: doing it again must not fail for being done.
+        assert await provider.revoke(http, tokens, standard)
+    else:
+        assert not provider.oauth.revoke
+        assert provider.notice
+
+
+# --- contacts --------------------------------------------------------------------------------------------------------
+
+
+@having(FindsContacts)
+async def test_a_contact_is_found_by_address_whatever_its_case(world, provider, seeds, call):
+    person(world, seeds)
+    person(world, seeds, "Adam Lovelace", "adam@example.com", "+442071838751")
+    later(world)
+    for address in (ADA.email, ADA.email.upper()):
+        (found,) = await provider.find(call, ADA.model_copy(update={"email": address}), None)
+        assert (found.name, (found.email or "").lower()) == (ADA.name, ADA.email)
+    linked = await provider.find(call, Contact(id=8), found.id)
+    assert [record.id for record in linked] == [found.id]
+    for name, part in provider.parts(call, found).items():
+        shown = await part
+        assert isinstance(shown, list) or name not in ("deals", "activities")
+        json.dumps(shown)
+
+
+@having(FindsContacts)
+async def test_an_unknown_contact_is_not_found_and_no_error(world, provider, seeds, call):
+    person(world, seeds)
+    later(world)
+    nobody = Contact(id=9, name=ADA.name, email="a.da@example.com", phone_number="+15005550006")
+    assert await provider.find(call, nobody, None) == []
+    assert await provider.find(call, Contact(id=9), None) == []
+
+
+@pytest.mark.parametrize("provider", [p for p in AVAILABLE if SEEDS[p.id].phones], ids=lambda p: p.id)
+async def test_two_records_with_one_number_are_both_found(world, provider, seeds, call):
+    person(world, seeds, email="one@example.com")
+    person(world, seeds, email="two@example.com")
+    later(world)
+    found = await provider.find(call, Contact(id=9, phone_number=ADA.phone_number), None)
+    assert sorted(record.email for record in found) == ["one@example.com", "two@example.com"]
+
+
+def wanted(provider, contact):
+    """The mapped fields of a contact; a blank is left out."""
+    named = {name: contact.value(source) for name, source in provider.mapping.items()}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def differing(provider, fields, record):
+    """The fields that a sync would write."""
+    now = provider.current(record)
+    return {name: value for name, value in fields.items() if not provider.same(name, value, now.get(name))}
+
+
+@having(WritesContacts)
+async def test_a_contact_is_created_updated_and_then_left_alone(world, provider, call):
+    assert await provider.find(call, ADA, None) == []
+    fields, _ = await provider.writable(call, wanted(provider, ADA), None)
+    made = await provider.create(call, ADA, fields)
+    assert made.id
+
+    # No time has passed, so a search index does not know the record yet.
+    (found,) = await provider.find(call, ADA, None)
+    assert found.id == made.id
+    fields, _ = await provider.writable(call, wanted(provider, ADA), found)
+    assert differing(provider, fields, found) == {}
+
+    renamed = ADA.model_copy(update={"name": "Ada King"})
+    fields, _ = await provider.writable(call, wanted(provider, renamed), found)
+    changes = differing(provider, fields, found)
+    assert changes
+    updated = await provider.update(call, found, changes)
+    assert updated.id == made.id
+    stored = await provider.by_id(call, made.id)
+    assert stored.name == "Ada King"
+    assert differing(provider, fields, stored) == {}
+    assert ADA.email in provider.emails_of(stored)
+
+
+@having(WritesContacts)
+async def test_a_lost_answer_to_create_leaves_one_record(world, provider, call):
+    fields, _ = await provider.writable(call, wanted(provider, ADA), None)
+    world.sandbox.recorder.ring.clear()
+    world.fault(method="POST", cut="after_commit")
+    with pytest.raises(ProviderFailure) as lost:
+        await provider.create(call, ADA, fields)
+    assert lost.value.sent
+    assert len(await provider.find(call, ADA, None)) == 1
+
+
+@having(FindsContacts)
+async def test_a_record_that_is_gone_is_none(provider, call):
+    assert await provider.by_id(call, "999999999") is None
+
+
+# --- activities ------------------------------------------------------------------------------------------------------
+
+
+@EVERY_KIND
+async def test_an_activity_is_logged_and_found_by_its_marker(world, provider, seeds, call, kind):
+    person(world, seeds)
+    later(world)
+    (record,) = await provider.find(call, ADA, None)
+    job = ActivityJob(
+        account_id=1, provider=provider.id, contact_id=ADA.id, operation_id=call.operation_id, kind=kind,
+        content="Called about the <b>engine</b> & its price.\nSecond line.",
+    )  # fmt: skip
+    if not provider.activity_keyed:
+        assert await provider.find_logged(call, record, job) is None
+    logged = await provider.log(call, record, job)
+    assert logged.id
+    again = await (provider.log if provider.activity_keyed else provider.find_logged)(call, record, job)
+    assert again.id == logged.id
+
+
+@EVERY_KIND
+async def test_a_lost_answer_to_an_activity_is_found(world, provider, seeds, call, kind):
+    person(world, seeds)
+    later(world)
+    (record,) = await provider.find(call, ADA, None)
+    job = ActivityJob(
+        account_id=1, provider=provider.id, contact_id=ADA.id, operation_id=call.operation_id, kind=kind, content="x"
+    )
+    world.fault(method="POST", cut="after_commit")
+    with pytest.raises(ProviderFailure):
+        await provider.log(call, record, job)
+    found = await (provider.log if provider.activity_keyed else provider.find_logged)(call, record, job)
+    assert found.id
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
+
+
+@EVERY_ACTION
+async def test_an_action_answers_the_envelope(world, provider, seeds, call, name):
+    person(world, seeds)
+    world.seed(**seeds.world(world))
+    later(world)
+    action = provider.actions[name]
+    params = action.params.model_validate(seeds.params(world).get(name, action.example))
+    answer = await action.run(provider, call, params)
+    assert isinstance(answer, ActionAnswer)
+    assert (answer.items is None) != (answer.result is None)
+    assert answer.raw is not None
+    json.dumps(answer.model_dump(mode="json"))
+    for item in answer.items or []:
+        assert "id" in item or "start" in item
+
+
+@EVERY_PAGED
+async def test_a_listing_action_walks_page_by_page(world, provider, seeds, call, name):
+    action = provider.actions[name]
+    world.seed(**seeds.world(world))
+    person(world, seeds)
+    later(world)
+    asked = {**seeds.params(world).get(name, action.example), "limit": 1}
+    seen, cursor = [], None
+    for _ in range(MOST_PAGES):
+        page = await action.run(provider, call, action.params.model_validate({**asked, "cursor": cursor}))
+        assert len(page.items) <= 1
+        seen += [item["id"] for item in page.items]
+        if page.next_cursor is None:
+            break
+        assert page.next_cursor != cursor
+        cursor = page.next_cursor
+    else:
+        pytest.fail("the walk has no end")
+    assert len(seen) == len(set(seen))
+
+
+@EVERY_ACTION
+async def test_a_write_can_be_looked_up_or_is_keyed(provider, name):
+    action = provider.actions[name]
+    assert not (action.keyed and action.find)
+    if action.writes:
+        assert action.keyed or action.find
+    else:
+        assert not action.keyed
+        assert action.find is None
+
+
+# --- knowledge -------------------------------------------------------------------------------------------------------
+
+
+async def walk(provider, call, stream, since=None):
+    """A whole walk: documents by id, what the provider itself reports gone, and the checkpoint."""
+    documents, deleted, checkpoint, cursor = {}, set(), None, None
+    for _ in range(MOST_PAGES):
+        page = await provider.read_stream(call, stream, cursor, since)
+        assert page.failures == []
+        documents |= {d.external_id: d for d in page.documents}
+        deleted |= set(page.deleted)
+        checkpoint = page.checkpoint or checkpoint
+        if page.next is None:
+            return documents, deleted, checkpoint
+        assert page.next != cursor
+        cursor = page.next
+    pytest.fail("the walk has no end")
+
+
+@EVERY_STREAM
+async def test_a_stream_tells_what_is_new_changed_and_gone(world, provider, seeds, call, stream):
+    kind, make, key = seeds.streams[stream].kind, seeds.streams[stream].make, seeds.streams[stream].key
+    facts = next(s for s in provider.streams if s.id == stream)
+    world.double.configure({"page_size_max": 2})
+    first = range(9001, 9006)
+    for number in first:
+        world.seed(**{kind: [make(number, f"Title {number}", f"Text of {number}.")]})
+        later(world)
+    documents, _, checkpoint = await walk(provider, call, stream)
+    for number in first:
+        document = documents[key(number)]
+        assert (document.stream, document.title) == (stream, f"Title {number}")
+        assert f"Text of {number}." in document.body
+    assert (checkpoint is not None) == facts.incremental
+
+    later(world)
+    world.seed(**{kind: [make(9006, "Title 9006", "Text of 9006."), make(9002, "Title 9002", "Another text.")]})
+    later(world)
+    changed, _, checkpoint = await walk(provider, call, stream, checkpoint if facts.incremental else None)
+    assert "Another text." in changed[key(9002)].body
+    assert key(9006) in changed
+    if facts.incremental:
+        assert len(changed) < len(documents)
+
+    world.seed(**{kind: [{"id": 9003, "_deleted": True}]})
+    later(world)
+    left, _, _ = await walk(provider, call, stream)
+    assert facts.complete
+    assert key(9003) not in left
+    assert {key(n) for n in (9001, 9002, 9004, 9005, 9006)} <= left.keys()
+    assert await provider.is_gone(call, stream, key(9003)) in (True, None)
+    assert await provider.is_gone(call, stream, key(9002)) in (False, None)
+
+
+@EVERY_STREAM
+async def test_the_same_content_gives_the_same_documents(world, provider, seeds, call, stream):
+    kind, make = seeds.streams[stream].kind, seeds.streams[stream].make
+    world.seed(**{kind: [make(n, f"Title {n}", f"Text of {n}.") for n in range(9001, 9004)]})
+    later(world)
+    first, _, _ = await walk(provider, call, stream)
+    later(world)
+    second, _, _ = await walk(provider, call, stream)
+    assert first == second
+
+
+class Replay:
+    """An outbound that answers every path as it was answered the first time: a provider that is stuck on a page."""
+
+    def __init__(self, inner):
+        self.inner, self.answers = inner, {}
+
+    async def send(self, method, url, **more):
+        key = (method, url.partition("?")[0])
+        if key not in self.answers:
+            self.answers[key] = await self.inner.send(method, url, **more)
+        return self.answers[key]
+
+
+@EVERY_STREAM
+async def test_a_provider_that_is_stuck_on_a_page_is_an_error(world, provider, seeds, call, stream):
+    kind, make = seeds.streams[stream].kind, seeds.streams[stream].make
+    world.double.configure({"page_size_max": 2})
+    world.seed(**{kind: [make(n, f"Title {n}", f"Text of {n}.") for n in range(9001, 9010)]})
+    later(world)
+    call.http.outbound = Replay(world.outbound)
+    seen, cursor = set(), None
+    try:
+        for _ in itertools.repeat(None, MOST_PAGES):
+            page = await provider.read_stream(call, stream, cursor, None)
+            if page.next is None:
+                break
+            assert page.next not in seen, "the same cursor came back and nobody minded"
+            cursor = page.next
+            seen.add(cursor)
+        else:
+            pytest.fail("the walk has no end")
+    except ProviderFailure:
+        pass
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+HTML = {"body": "<html><script>x</script><h1>Oops ada@example.com</h1></html>", "content_type": "text/html"}
+SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
+WORDS = f"<b>Oops</b> ada@example.com {SECRET}"
+TALKING = {"message": WORDS, "error": WORDS, "error_description": WORDS, "description": WORDS, "category": WORDS}
+ERRORS = {
+    "401": ({"status": 401, "body": {}}, TokenRefused, False),
+    "403": ({"status": 403, "body": {}}, ProviderFailure, False),
+    "404": ({"status": 404, "body": {}}, NotFound, False),
+    "409": ({"status": 409, "body": {}}, SupportlyError, False),
+    "422": ({"status": 422, "body": {}}, SupportlyError, False),
+    "500": ({"status": 500, "body": {}}, ProviderFailure, True),
+    "500 that talks": ({"status": 500, "body": TALKING}, ProviderFailure, True),
+    "400 that talks": ({"status": 400, "body": TALKING}, SupportlyError, False),
+    "401 that talks": ({"status": 401, "body": TALKING}, TokenRefused, False),
+    "503": ({"status": 503, "body": {}, "retry_after": 9}, ProviderFailure, True),
+    "502 with a page": ({"status": 502, **HTML}, ProviderFailure, True),
+    "200 with a page": ({"status": 200, **HTML}, ProviderFailure, True),
+    "200 with a list": ({"status": 200, "body": []}, ProviderFailure, False),
+    "redirect": ({"status": 302, "headers": {"location": "https://evil.example/"}}, ProviderFailure, False),
+    "cut before": ({"cut": "before"}, ProviderFailure, True),
+    "cut within": ({"cut": "body"}, ProviderFailure, True),
+    "cut after": ({"cut": "after_commit"}, ProviderFailure, True),
+}
+
+
+async def identity_of(world, provider, call):
+    await provider.identify(call.http)
+
+
+async def first_page(world, provider, call):
+    for stream in getattr(provider, "streams", ()):
+        await provider.read_stream(call, stream.id, None, None)
+
+
+WORKS = pytest.mark.parametrize("work", [identity_of, first_page], ids=lambda w: w.__name__)
+
+
+@EVERY
+@WORKS
+@pytest.mark.parametrize("name", ERRORS)
+async def test_an_error_is_classified(world, provider, call, work, name):
+    fault, kind, retryable = ERRORS[name]
+    world.fault(times=-1, **fault)
+    with pytest.raises(kind) as failed:
+        await work(world, provider, call)
+    error = failed.value
+    assert error.retryable is retryable
+    assert isinstance(error, TokenRefused) == name.startswith("401")
+    if isinstance(error, ProviderFailure):
+        assert error.sent
+    told = json.dumps(error.payload())
+    for hidden in (call.http.access_token, SECRET, "ada@example.com", "<"):
+        assert hidden not in told
+    back = from_payload(error.payload())
+    assert (back.status, back.own_code) == (error.status, error.own_code)
+
+
+@EVERY
+@WORKS
+async def test_a_pause_is_read_from_retry_after_in_seconds_or_as_a_date(world, provider, call, work):
+    soon = email.utils.format_datetime(world.now.replace(microsecond=0))
+    for given, low, high in ((7, 7, 7), (soon, 0, 5), (None, 0.001, 3600)):
+        world.sandbox.faults.armed.clear()
+        world.fault(status=429, body={}, retry_after=given, times=-1)
+        with pytest.raises(Throttled) as refused:
+            await work(world, provider, call)
+        assert low <= refused.value.retry_after <= high
+        assert refused.value.retryable
+
+
+@EVERY
+@WORKS
+async def test_a_slow_answer_is_a_timeout(provider, work):
+    world = World(provider, timeout_s=0.25)
+    call = await world.call(**SEEDS[provider.id].settings)
+    world.fault(delay=0.6, times=-1)
+    with pytest.raises(ProviderTimeout) as slow:
+        await work(world, provider, call)
+    assert slow.value.retryable
+    assert slow.value.sent
+
+
+@EVERY
+async def test_only_the_providers_own_hosts_are_reached(world, provider, call):
+    for url in ("https://evil.example/x", "https://" + provider.hosts(call.facts)[0].lstrip("*.") + "@evil.example/"):
+        with pytest.raises(ProviderFailure) as refused:
+            await call.http.get(url)
+        assert refused.value.sent is False
+    assert world.requests() == []
+
+
+@EVERY
+async def test_every_call_has_a_cost_in_a_bucket_of_its_own(provider):
+    names = {cost.bucket for cost in provider.costs("GET", "/", "a1")}
+    assert names
+    assert all(name.startswith(f"{provider.id}:") for name in names)
+    assert all(cost.limit > 0 and cost.window_s > 0 and cost.amount > 0 for cost in provider.costs("POST", "/", "a1"))

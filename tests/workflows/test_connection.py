@@ -1,0 +1,402 @@
+"""The life of a connection: on a server that skips time, and on a real one where histories end early."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from supportly.contracts.connections import (
+    Authorization,
+    ConnectionKey,
+    Disconnection,
+    Entity,
+    RefreshAttempt,
+    Retired,
+    RevocationJob,
+    Standing,
+)
+from supportly.dev import temporal as dev
+from workflows.connection import IDLE, ConnectionWorkflow
+from workflows.maintenance import Revocation
+
+TEST_SERVER = Path(__file__).parents[2] / ".venv" / "bin" / "temporal-test-server"
+ENTITY = Entity(account_id=1, provider="acme")
+QUEUE = "here"
+
+
+class Double:
+    """The activities, over a connection in memory; `life` is how long its tokens live."""
+
+    def __init__(self, now: Any, life: timedelta = timedelta(minutes=30)) -> None:
+        self.now, self.life = now, life
+        self.at = Standing(state="disconnected")
+        self.refreshes: list[tuple[datetime, int, bool]] = []
+        self.revoked: list[str] = []
+        self.destroyed: list[str] = []
+        self.failures: list[ApplicationError] = []
+        self.revocation_fails = False
+        self.lease_s = 0.0
+        self.delay_s = 0.0
+        self.inside = 0
+
+    async def connected(self, version: int) -> Standing:
+        now = await self.now()
+        return Standing(
+            state="connected", connection_id="c", generation=1, version=version, refreshed_at=now,
+            expires_at=now + self.life, refreshable=True,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        self.inside += 1
+        assert self.inside == 1, "connecting, refreshing and disconnecting take turns"
+        await asyncio.sleep(self.delay_s)
+        try:
+            if self.failures:
+                raise self.failures.pop(0)
+            yield
+        finally:
+            self.inside -= 1
+
+    @activity.defn(name="connection_standing")
+    async def standing(self, key: ConnectionKey) -> Standing:
+        return self.at
+
+    @activity.defn(name="connection_exchange")
+    async def exchange(self, job: Authorization) -> Standing:
+        async with self.alone():
+            self.at = await self.connected(self.at.version + 1)
+            return self.at
+
+    @activity.defn(name="connection_refresh")
+    async def refresh(self, job: RefreshAttempt) -> Standing:
+        async with self.alone():
+            assert job.from_version == self.at.version
+            self.refreshes.append((await self.now(), job.from_version, job.after_rejection))
+            self.at = await self.connected(self.at.version + 1)
+            return self.at
+
+    @activity.defn(name="connection_begin_disconnect")
+    async def begin_disconnect(self, job: Disconnection) -> float:
+        if self.at.state == "disconnected":
+            raise ApplicationError("Not connected.", type="not_connected", non_retryable=True)
+        return self.lease_s
+
+    @activity.defn(name="connection_retire")
+    async def retire(self, job: Disconnection) -> Retired:
+        async with self.alone():
+            self.at = Standing(state="disconnected", version=self.at.version + 1)
+            return Retired(standing=self.at, revocation_id=f"r{self.at.version}")
+
+    @activity.defn(name="connection_revoke")
+    async def revoke(self, job: RevocationJob) -> bool:
+        if self.revocation_fails:
+            raise ApplicationError("away", type="provider_error")
+        self.revoked.append(job.revocation_id)
+        return True
+
+    @activity.defn(name="connection_destroy")
+    async def destroy(self, job: RevocationJob) -> None:
+        self.destroyed.append(job.revocation_id)
+
+    def all(self) -> list[Any]:
+        return [
+            self.standing, self.exchange, self.refresh, self.begin_disconnect, self.retire, self.revoke, self.destroy
+        ]  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+    ) as env:
+        yield env
+
+
+@asynccontextmanager
+async def working(client: Client, double: Double) -> AsyncIterator[Any]:
+    async with Worker(
+        client, task_queue=QUEUE, workflows=[ConnectionWorkflow, Revocation], activities=double.all()
+    ):
+        yield await client.start_workflow(
+            ConnectionWorkflow.run, ENTITY, id=f"connection-{id(double)}", task_queue=QUEUE
+        )
+
+
+async def authorize(handle: Any, pending: str = "p1") -> Standing:
+    return await handle.execute_update(
+        ConnectionWorkflow.authorize, Authorization(account_id=1, provider="acme", pending_id=pending), id=pending
+    )
+
+
+async def disconnect(handle: Any) -> Standing:
+    return await handle.execute_update(ConnectionWorkflow.disconnect, Disconnection(account_id=1, provider="acme"))
+
+
+async def until(true: Any, seconds: float = 10) -> None:
+    for _ in range(int(seconds / 0.02)):
+        if true():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come to that")
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize(
+    ("life", "time", "most"),
+    [
+        (timedelta(hours=8), timedelta(days=30), 120),
+        (timedelta(minutes=30), timedelta(days=1), 62),
+        (timedelta(minutes=5), timedelta(hours=2), 54),
+        (timedelta(seconds=30), timedelta(minutes=20), 20),  # never twice within a minute
+    ],
+)
+async def test_it_refreshes_before_the_end_and_no_oftener_than_needed(skipping, life, time, most):
+    double = Double(skipping.get_current_time, life)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        began = (await skipping.get_current_time(), 1, False)
+        await skipping.sleep(time)
+        moments = [began, *double.refreshes]
+        gaps = [later[0] - earlier[0] for earlier, later in zip(moments, moments[1:], strict=False)]
+        assert time / life <= len(double.refreshes) + 1 <= most + 1 or life < timedelta(minutes=1)
+        assert min(gaps) >= timedelta(seconds=59)
+        assert max(gaps) < life or life < timedelta(minutes=1)
+        assert [version for _, version, _ in double.refreshes] == list(range(1, len(double.refreshes) + 1))
+        assert not any(after_rejection for _, _, after_rejection in double.refreshes)
+        await handle.terminate()
+
+
+async def test_a_rejected_token_is_refreshed_at_once(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        await handle.signal(ConnectionWorkflow.token_rejected, 1)
+        await until(lambda: double.refreshes)
+        assert double.refreshes[0][1:] == (1, True)
+        await handle.terminate()
+
+
+async def test_a_rejection_of_an_older_version_is_settled_already(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        for _ in range(5):
+            await handle.signal(ConnectionWorkflow.token_rejected, 1)
+        await until(lambda: double.refreshes)
+        for _ in range(5):
+            await handle.signal(ConnectionWorkflow.token_rejected, 1)
+        await skipping.sleep(timedelta(minutes=5))
+        assert len(double.refreshes) == 1
+        assert (await handle.query(ConnectionWorkflow.standing)).version == 2
+        await handle.terminate()
+
+
+async def test_a_rejection_of_a_version_unknown_here_makes_it_look(skipping):
+    """Somebody else changed the row: what counts is in the database."""
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.at = double.at.model_copy(update={"version": 5})
+        await handle.signal(ConnectionWorkflow.token_rejected, 5)
+        await until(lambda: double.refreshes)
+        assert double.refreshes[0][1] == 5
+        await handle.terminate()
+
+
+async def test_a_rejection_finds_a_connection_that_the_entity_does_not_know(skipping):
+    """A signal starts the entity should it be gone."""
+    double = Double(skipping.get_current_time)
+    double.at = await double.connected(3)
+    async with working(skipping.client, double) as handle:
+        await handle.signal(ConnectionWorkflow.token_rejected, 3)
+        await until(lambda: double.refreshes)
+        assert double.refreshes[0][1:] == (3, True)
+        await handle.terminate()
+
+
+async def test_a_refresh_that_fails_for_long_comes_back(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.failures = [ApplicationError("away", type="provider_error", non_retryable=True)] * 3
+        await skipping.sleep(timedelta(minutes=29))
+        assert double.failures == []
+        assert len(double.refreshes) == 1
+        await handle.terminate()
+
+
+async def test_nobody_makes_it_try_before_its_time(skipping):
+    """A provider that refuses our client is not asked once a second because callers come."""
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.failures = [ApplicationError("no", type="client_refused", non_retryable=True)] * 10
+        for _ in range(10):
+            await handle.signal(ConnectionWorkflow.token_rejected, 1)
+            await asyncio.sleep(0.05)
+        assert len(double.failures) == 9
+        await skipping.sleep(timedelta(seconds=63))
+        assert len(double.failures) == 8
+        await handle.terminate()
+
+
+async def test_an_entity_without_a_connection_ends(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        began = await skipping.get_current_time()
+        await handle.result()
+        assert await skipping.get_current_time() - began >= IDLE
+
+
+async def test_an_entity_with_a_connection_stays(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.at = double.at.model_copy(update={"refreshable": False})
+        await handle.signal(ConnectionWorkflow.token_rejected, 9)
+        await skipping.sleep(timedelta(days=2))
+        assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
+        await handle.terminate()
+
+
+async def test_connecting_in_the_last_moment_keeps_the_entity(skipping):
+    """The idle timer fires while the exchange is under way: who connected must not be left without a refresher."""
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await skipping.sleep(IDLE - timedelta(seconds=2))
+        double.delay_s = 4  # real seconds, and the server's clock runs on with them
+        await authorize(handle)
+        double.delay_s = 0
+        await skipping.sleep(timedelta(hours=2))
+        assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
+        assert len(double.refreshes) >= 4
+        await handle.terminate()
+
+
+async def test_disconnecting_waits_out_a_lease_and_leaves_a_revocation(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.lease_s = 20
+        began = await skipping.get_current_time()
+        running = asyncio.create_task(disconnect(handle))
+        await skipping.sleep(30)
+        assert (await running).state == "disconnected"
+        assert await skipping.get_current_time() - began >= timedelta(seconds=20)
+        await until(lambda: double.revoked)
+        assert double.revoked == ["r2"]
+        await handle.result()
+        assert not double.refreshes
+
+
+async def test_disconnecting_twice_says_so(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        await disconnect(handle)
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await disconnect(handle)
+        assert isinstance(caught.value.cause, ApplicationError)
+        assert caught.value.cause.type == "not_connected"
+        await handle.terminate()
+
+
+async def test_after_a_disconnect_it_connects_again(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        for turn in range(3):
+            assert (await authorize(handle, f"p{turn}")).state == "connected"
+            assert (await disconnect(handle)).state == "disconnected"
+        assert (await authorize(handle, "last")).version == 7
+        await skipping.sleep(timedelta(hours=1))
+        assert len(double.refreshes) >= 2
+        await handle.terminate()
+
+
+async def test_a_failed_exchange_leaves_the_connection_as_it_was(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.failures = [ApplicationError("no", type="different_account", non_retryable=True)]
+        with pytest.raises(WorkflowUpdateFailedError):
+            await authorize(handle, "p2")
+        assert (await handle.query(ConnectionWorkflow.standing)).version == 1
+        await skipping.sleep(timedelta(minutes=29))
+        assert len(double.refreshes) == 1
+        await handle.terminate()
+
+
+async def test_tokens_that_cannot_be_revoked_are_destroyed_after_a_day(skipping):
+    double = Double(skipping.get_current_time)
+    double.revocation_fails = True
+    async with Worker(skipping.client, task_queue=QUEUE, workflows=[Revocation], activities=double.all()):
+        began = await skipping.get_current_time()
+        told = await skipping.client.execute_workflow(
+            Revocation.run,
+            RevocationJob(account_id=1, provider="acme", revocation_id="r"),
+            id=f"revocation-{id(double)}",
+            task_queue=QUEUE,
+        )
+        assert (told, double.destroyed) == (False, ["r"])
+        took = await skipping.get_current_time() - began
+        assert timedelta(hours=23) < took < timedelta(hours=25)
+
+
+@pytest.fixture(scope="module")
+def short_histories(tmp_path_factory) -> Any:
+    """A real server that suggests continue-as-new after some twenty events."""
+    with pytest.MonkeyPatch.context() as patch:
+        limits = {"limit.historyCount.suggestContinueAsNew": "20"}
+        patch.setattr(dev, "DYNAMIC_CONFIG", {**dev.DYNAMIC_CONFIG, **limits})
+        server = dev.Temporal.start(tmp_path_factory.mktemp("short"), ui=False)
+    yield server
+    server.stop()
+
+
+async def test_continuing_as_new_loses_no_update_and_no_standing(short_histories):
+    from datetime import UTC
+
+    async def now() -> datetime:
+        return datetime.now(UTC)
+
+    client = await Client.connect(short_histories.address, data_converter=pydantic_data_converter)
+    double = Double(now, timedelta(hours=1))
+    async with working(client, double) as handle:
+        await authorize(handle, "first")
+        rejecting = True
+
+        async def reject() -> None:
+            while rejecting:
+                # The signal may meet a run that has just ended.
+                try:
+                    await handle.signal(ConnectionWorkflow.token_rejected, double.at.version)
+                except RPCError:
+                    continue
+                await asyncio.sleep(0.005)
+
+        signals = asyncio.create_task(reject())
+        stood = [await asyncio.gather(*(authorize(handle, f"p{n}-{m}") for m in range(4))) for n in range(15)]
+        rejecting = False
+        await signals
+        assert all(one.state == "connected" for row in stood for one in row)
+        runs = [run async for run in client.list_workflows(f'WorkflowId = "{handle.id}"')]
+        assert len(runs) > 5
+        assert double.refreshes
+        assert (await handle.query(ConnectionWorkflow.standing)).version == double.at.version
+        await disconnect(handle)
+        await handle.terminate()

@@ -1,0 +1,166 @@
+"""The worker process: builds the clients, injects them into the activities, and works off the three task queues."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from activities.knowledge import KnowledgeActivities
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
+from workflows.knowledge_schedule import KnowledgeSchedule
+from workflows.knowledge_sync import KnowledgeSync
+
+from activities.actions import ActionActivities
+from activities.calls import Calls
+from activities.connections import ConnectionActivities
+from activities.contacts import ContactActivities
+from supportly import providers
+from supportly.contracts import ids
+from supportly.crypto import KeyRing, Vault
+from supportly.http import Outbound
+from supportly.logs import configure
+from supportly.platform import Platform
+from supportly.settings import Settings
+from supportly.storage.budget import PostgresBudget
+from supportly.storage.database import Database
+from supportly.temporal import connect
+from workflows.connection import ConnectionWorkflow
+from workflows.contact_activity import ContactActivity
+from workflows.contact_lookup import ContactLookup
+from workflows.contact_sync import ContactSync
+from workflows.maintenance import Revocation
+from workflows.provider_action import ProviderAction
+
+WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
+    ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
+    ids.CONNECTIONS: [ConnectionWorkflow, Revocation],
+    ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
+}
+CONCURRENCY: Final = {ids.INTERACTIVE: 100, ids.CONNECTIONS: 50, ids.KNOWLEDGE: 4}
+"""Activities at a time: provider calls mostly wait; ingestion embeds, which two cores do for a few at once."""
+
+log = logging.getLogger("worker")
+
+
+class Activities:
+    """All activities of one process, over shared clients."""
+
+    def __init__(self, settings: Settings, outbound: Outbound, calls: Calls) -> None:
+        token = settings.supportly_api_token.get_secret_value()
+        self.knowledge = KnowledgeActivities(calls, settings)
+        self.contacts = ContactActivities(calls, Platform(outbound, settings.supportly_api_url, token))
+        self.actions = ActionActivities(calls)
+        self.connections = ConnectionActivities(calls, settings, self.knowledge.cleanup)
+
+    def by_queue(self) -> dict[str, list[Any]]:
+        """The activity methods of each task queue; local ones stand where their workflows do."""
+        contacts, actions = self.contacts, self.actions
+        return {
+            ids.INTERACTIVE: [contacts.lookup, contacts.sync, contacts.log, actions.run, actions.fail],
+            ids.CONNECTIONS: [
+                self.connections.standing,
+                self.connections.exchange,
+                self.connections.refresh,
+                self.connections.begin_disconnect,
+                self.connections.retire,
+                self.connections.revoke,
+                self.connections.destroy,
+            ],
+            ids.KNOWLEDGE: self.knowledge.all(),
+        }
+
+
+def workers(client: Client, settings: Settings, activities: Activities) -> list[Worker]:
+    """One Temporal worker per task queue."""
+    grace = timedelta(seconds=settings.graceful_shutdown_s)
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS[queue],
+            activities=methods,
+            max_concurrent_activities=CONCURRENCY[queue],
+            max_concurrent_local_activities=CONCURRENCY[queue],
+            workflow_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
+            graceful_shutdown_timeout=grace,
+            deployment_config=_deployment(settings),
+        )
+        for queue, methods in activities.by_queue().items()
+    ]
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """Worker versioning, when the environment names a deployment."""
+    if not settings.worker_deployment:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id or "unnamed"),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
+
+
+async def build(settings: Settings, closing: AsyncExitStack) -> tuple[Client, Activities]:
+    """The process's clients and activities; `closing` ends them."""
+    client = await connect(settings)
+    db = Database(settings.database_url, settings.database_pool)
+    closing.push_async_callback(db.close)
+    budget = PostgresBudget(settings.database_url, factor=settings.rate_factor)
+    closing.push_async_callback(budget.close)
+    outbound = Outbound(
+        timeout_s=settings.provider_timeout_s, max_bytes=settings.max_answer_bytes, sandbox_url=settings.sandbox_url
+    )
+    closing.push_async_callback(outbound.aclose)
+    calls = Calls(
+        db=db,
+        vault=Vault(KeyRing(settings.keys.get_secret_value())),
+        outbound=outbound,
+        budget=budget,
+        client=client,
+        provider=providers.get,
+    )
+    return client, Activities(settings, outbound, calls)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then let running calls end within the grace."""
+    async with AsyncExitStack() as closing:
+        client, activities = await build(settings, closing)
+        for worker in workers(client, settings, activities):
+            await closing.enter_async_context(worker)
+        _say_ready()
+        log.info("working on %s", ", ".join(WORKFLOWS))
+        await stop.wait()
+        log.info("stopping; running calls have %.0f s", settings.graceful_shutdown_s)
+
+
+def _say_ready() -> None:
+    """Touch the file named by SUPPORTLY_READY_FILE, for those who start this process and wait for it."""
+    if path := os.environ.get("SUPPORTLY_READY_FILE"):
+        Path(path).touch()
+
+
+async def main() -> None:
+    """Entry: settings from the environment, stop on SIGTERM and SIGINT."""
+    settings = Settings()
+    configure(settings.log_level)
+    stop = asyncio.Event()
+    for number in _STOPPERS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(settings, stop)
+
+
+_STOPPERS: Final[Sequence[signal.Signals]] = (signal.SIGTERM, signal.SIGINT)
+
+if __name__ == "__main__":
+    asyncio.run(main())

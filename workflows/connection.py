@@ -1,0 +1,110 @@
+"""The life of a connection, from the callback to the disconnect; the only refresher of its tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.connections import ConnectionActivities
+    from supportly.contracts import connections as messages
+    from supportly.contracts.connections import Entity, Standing
+    from workflows.maintenance import revoke_later
+    from workflows.turns import AGAIN, attempt, turn
+
+IDLE: Final = timedelta(minutes=15)
+"""An entity without a connection ends after this time."""
+
+
+@workflow.defn
+class ConnectionWorkflow:
+    """One per account and provider. Connecting, refreshing and disconnecting take turns under one lock."""
+
+    @workflow.init
+    def __init__(self, entity: Entity) -> None:
+        self._key = messages.ConnectionKey(account_id=entity.account_id, provider=entity.provider)
+        self._standing = entity.standing or Standing(state="disconnected")
+        self._known = entity.standing is not None
+        self._lock = asyncio.Lock()
+        self._rejected = 0
+        self._changes = 0
+
+    @workflow.run
+    async def run(self, entity: Entity) -> None:
+        """Refresh when a token is about to end or was rejected, until there has been no connection for a while."""
+        if not self._known:
+            async with self._lock:
+                await self._read()
+        while await self._wait():
+            async with self._lock:
+                if self._rejected or self._standing.is_due(workflow.now()):
+                    await self._refresh()
+            if workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(Entity(**self._key.model_dump(), standing=self._standing))
+
+    async def _wait(self) -> bool:
+        """Wait for the timer, a rejection or a change; False when the entity has been idle long enough."""
+        seen, due = self._changes, self._standing.refresh_due()
+        alive = self._standing.state in ("connected", "reconnect_required")
+        timeout = max(timedelta(0), due - workflow.now()) if due else None if alive else IDLE
+        try:
+            await workflow.wait_condition(lambda: bool(self._rejected) or self._changes != seen, timeout=timeout)
+        except TimeoutError:
+            if due is None:
+                # An update that came at this very moment may be connecting: it decides whether this ends.
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                return self._changes != seen
+        return True
+
+    async def _read(self) -> None:
+        # Without a limit: while the database is away there is nothing else to do, and nobody else would refresh.
+        self._standing = await attempt(ConnectionActivities.standing, self._key, life=None)
+
+    async def _refresh(self) -> None:
+        """Refresh the present version; a rejection of an older one is settled already."""
+        rejected, self._rejected = self._rejected, 0
+        if rejected > self._standing.version or self._standing.state != "connected":
+            await self._read()
+        standing = self._standing
+        if standing.state != "connected" or 0 < rejected < standing.version or standing.is_paused(workflow.now()):
+            return
+        key, version = self._key.model_dump(), standing.version
+        job = messages.RefreshAttempt(**key, from_version=version, after_rejection=bool(rejected))
+        try:
+            self._standing = await attempt(ConnectionActivities.refresh, job)
+        except ActivityError:
+            self._standing = standing.model_copy(update={"retry_at": workflow.now() + AGAIN})
+
+    @workflow.update
+    async def authorize(self, job: messages.Authorization) -> Standing:
+        """Exchange a received code and connect."""
+        async with self._lock:
+            self._standing = await turn(ConnectionActivities.exchange, job)
+            self._rejected, self._changes = 0, self._changes + 1
+            return self._standing
+
+    @workflow.update
+    async def disconnect(self, job: messages.Disconnection) -> Standing:
+        """Stop what runs, take the tokens away, and leave their revocation to a workflow of its own."""
+        async with self._lock:
+            lease_s = await turn(ConnectionActivities.begin_disconnect, job)
+            await asyncio.sleep(lease_s)
+            retired = await turn(ConnectionActivities.retire, job)
+            self._standing, self._rejected, self._changes = retired.standing, 0, self._changes + 1
+            await revoke_later(self._key, retired.revocation_id)
+            return self._standing
+
+    @workflow.signal
+    def token_rejected(self, version: int) -> None:
+        """A provider answered 401 to this version."""
+        self._rejected = max(self._rejected, version)
+
+    @workflow.query
+    def standing(self) -> Standing:
+        """How the connection stands; for people in the Temporal UI."""
+        return self._standing

@@ -1,0 +1,102 @@
+"""A provider's knowledge brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.knowledge import KnowledgeActivities
+    from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
+    from workflows.calls import reason
+
+STRETCH: Final = timedelta(minutes=5)
+"""An ingest activity plans for one minute; a page of a slow provider, and its embedding, may run over it."""
+SILENCE: Final = timedelta(seconds=20)
+"""Heartbeats come every five seconds; after this long without one the worker is dead."""
+SHORT: Final = timedelta(minutes=2)
+# Eight tries take some five minutes: a provider that is down for longer is left to the next run.
+PATIENT: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=8
+)
+# Closing a run has to succeed some time: its row says that it runs.
+STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+IDLE_WAITS: Final = 30
+"""Pauses in a row without a document between: by then the provider has asked for patience often enough."""
+WHOLE_RUN: Final = {"not_connected", "reconnect_required", "sync_superseded", "unsupported_by_provider"}
+"""Failures that end the run; any other ends its stream alone."""
+
+
+@workflow.defn
+class KnowledgeSync:
+    """Walks a provider's streams: one activity ingests pages for a minute, and the database keeps the cursor.
+
+    A stream that fails leaves the run `partial` and the others go on. Cancelling stops between two pages.
+    """
+
+    @workflow.init
+    def __init__(self, job: KnowledgeJob) -> None:
+        self.job = job
+        self.idle = 0
+
+    @workflow.run
+    async def run(self, job: KnowledgeJob) -> KnowledgeReport:
+        """Open a run, walk and sweep every stream, close the run."""
+        if not job.run_id:
+            named = job.model_copy(update={"run_id": workflow.info().run_id})
+            self.job = await self._do(KnowledgeActivities.open, named)
+        try:
+            while self.job.streams:
+                await self._stretch()
+                if workflow.info().is_continue_as_new_suggested():
+                    workflow.continue_as_new(self.job)
+            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1))
+            state: RunState = "partial" if self.job.failed_streams or self.job.counts.failed else "succeeded"
+        except ApplicationError as error:
+            state = "failed"
+            self.job.failed_streams.update(dict.fromkeys(self.job.streams, error.message))
+        except BaseException as error:
+            if not is_cancelled_exception(error):
+                raise
+            state = "canceled"
+        return await workflow.execute_activity(
+            KnowledgeActivities.finish, args=[self.job, state], start_to_close_timeout=SHORT, retry_policy=STUBBORN
+        )
+
+    async def _stretch(self) -> None:
+        """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""
+        before = self.job.counts.seen
+        try:
+            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH)
+            if stretch.stream_done:
+                stretch.counts = await self._do(KnowledgeActivities.sweep, self.job)
+        except ApplicationError as error:
+            if error.type in WHOLE_RUN:
+                raise
+            stretch = Stretch(counts=self.job.counts, stream_error=error.message)
+        self.idle = self.idle + 1 if stretch.wait_s and stretch.counts.seen == before else 0
+        if self.idle > IDLE_WAITS:
+            stretch.stream_error = "The provider kept asking for a pause."
+        self.job = self.job.after(stretch)
+        if stretch.wait_s and not stretch.stream_error:
+            await workflow.sleep(timedelta(seconds=stretch.wait_s))
+
+    async def _do(self, activity: Callable[..., Any], job: KnowledgeJob, *, lasts: timedelta = SHORT) -> Any:
+        try:
+            return await workflow.execute_activity_method(
+                activity, job, start_to_close_timeout=lasts, heartbeat_timeout=SILENCE, retry_policy=PATIENT
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            raise reason(error) from None
+
+    @workflow.query
+    def progress(self) -> KnowledgeReport:
+        """Where the run stands."""
+        return KnowledgeReport(run_id=self.job.run_id, counts=self.job.counts, failed_streams=self.job.failed_streams)

@@ -1,0 +1,53 @@
+"""What has to be done after somebody is gone: revoke the tokens of an ended connection."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+from temporalio.workflow import ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.connections import ConnectionActivities
+    from supportly.contracts.connections import ConnectionKey, RevocationJob
+
+ATTEMPT: Final = timedelta(seconds=60)
+LIFE: Final = timedelta(days=1)
+"""After a day the tokens are destroyed here; what is left at the provider ends by its own expiry."""
+PATIENT: Final = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=30))
+
+
+@workflow.defn
+class Revocation:
+    """Revokes the tokens of an ended connection at the provider, then destroys them."""
+
+    @workflow.run
+    async def run(self, job: RevocationJob) -> bool:
+        """True when the provider was told."""
+        try:
+            return await workflow.execute_activity_method(
+                ConnectionActivities.revoke,
+                job,
+                start_to_close_timeout=ATTEMPT,
+                schedule_to_close_timeout=LIFE,
+                retry_policy=PATIENT,
+            )
+        except ActivityError:
+            await workflow.execute_activity_method(
+                ConnectionActivities.destroy, job, start_to_close_timeout=ATTEMPT, retry_policy=PATIENT
+            )
+            return False
+
+
+async def revoke_later(key: ConnectionKey, revocation_id: str) -> None:
+    """Start `Revocation` so that it outlives the caller; an empty id means that there is nothing to revoke."""
+    if revocation_id:
+        await workflow.start_child_workflow(
+            Revocation.run,
+            RevocationJob(**key.model_dump(), revocation_id=revocation_id),
+            id=f"{workflow.info().workflow_id}/revocation/{revocation_id}",
+            parent_close_policy=ParentClosePolicy.ABANDON,
+        )
