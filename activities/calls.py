@@ -99,14 +99,16 @@ class Calls:
         token is a ProviderFailure.
         """
         found = self.provider(provider)
-        connection = usable(await connections.read(self.db, account_id, provider), found)
+        async with self.db.tenant(account_id) as c:
+            row = await connections.read_in(c, account_id, provider)
+            stored = await provider_settings.read_in(c, account_id, provider)
+        connection = usable(row, found)
         if connection.expires_at is not None and connection.expires_at - SKEW <= datetime.now(UTC):
             await self._tell(connection)
             raise TokenPending
         if self._is_rejected(connection):
             await self._tell(connection)
             raise TokenPending
-        stored = await provider_settings.read(self.db, account_id, provider)
         http = Http(
             outbound=self.outbound,
             policy=found,

@@ -26,9 +26,7 @@ from supportly.contracts.contacts import (
 from supportly.errors import (
     AmbiguousMatch,
     NotFound,
-    ProviderFailure,
     SupportlyError,
-    Throttled,
     TokenRefused,
     Unavailable,
     UnsupportedByProvider,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from supportly.contracts.knowledge import Document, KnowledgeJob, RecordFailure, StreamPage
 from supportly.errors import ProviderFailure
@@ -113,9 +112,20 @@ class _Unreadable(ValueError):
 def content_hash(document: Document) -> bytes:
     """Sixteen bytes over everything that is stored of a document, but for when it was updated."""
     parts = [split.VERSION, *(getattr(document, name) for name in ("title", "body", "url", "locale", "audience"))]
-    return hashlib.sha256(orjson.dumps([parts, document.metadata], option=orjson.OPT_SORT_KEYS, default=str)).digest()[
-        :16
-    ]
+    # Not orjson: it refuses halves of characters, which providers do send.
+    content = json.dumps([parts, document.metadata], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).digest()[:16]
+
+
+def _storable(value: Any) -> Any:
+    """JSON without the characters that PostgreSQL's jsonb refuses."""
+    if isinstance(value, str):
+        return text.visible(value)
+    if isinstance(value, Mapping):
+        return {text.visible(str(name)): _storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
 
 
 def _split_one(document_id: uuid.UUID, document: Document, content: bytes) -> _Split:
@@ -132,11 +142,11 @@ def _split_one(document_id: uuid.UUID, document: Document, content: bytes) -> _S
         document_id=document_id,
         external_id=document.external_id,
         title=title,
-        url=document.url,
+        url=text.visible(document.url) if document.url else None,
         locale=document.locale,
         audience=document.audience,
         updated_at=document.updated_at,
-        metadata=document.metadata,
+        metadata=_storable(document.metadata),
         content_hash=content,
         chunk_count=len(chunks),
     )

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from api import auth, errors, openapi
 from api.envelope import Envelope
-from api.routes import actions, contacts, integrations, knowledge, operations, pages
+from api.routes import actions, codec, contacts, integrations, knowledge, operations, pages
 from api.services import Services
 from supportly.logs import configure
 from supportly.settings import Settings
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         knowledge.router,
         integrations.router,
         pages.router,
+        codec.router,
     ):
         app.include_router(router)
     app.add_middleware(Envelope, max_body_bytes=chosen.max_body_bytes)

@@ -16,37 +16,20 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from bench.figures import percentile, say
+from bench.trivial import Trivial, nothing
 
 QUEUE = "bench-trivial"
 WARM_UP = 30
 TURN = 25
 CALLERS = 20
-
-
-@activity.defn
-async def nothing(number: int) -> int:
-    """The activity of the trivial workflow."""
-    return number
-
-
-@workflow.defn
-class Trivial:
-    """One workflow, one activity: the least that Temporal can do for a request."""
-
-    @workflow.run
-    async def run(self, number: int) -> int:
-        """Answer the number."""
-        return await workflow.execute_activity(nothing, number, start_to_close_timeout=timedelta(seconds=10))
 
 
 async def timed(n: int, call: Callable[[int], Awaitable[Any]], at_once: int = 1) -> tuple[list[float], float]:

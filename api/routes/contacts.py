@@ -83,7 +83,7 @@ async def look_up(at: AgentIntegration, contact_id: ContactId, patience: Waits) 
     """
     if not isinstance(at.provider, FindsContacts):
         raise unsupported(at.provider, "look contacts up")
-    await at.connection()
+    # The activity reads the connection anyway, and says what is wrong with it; asking twice would cost every lookup.
     work = Work(
         kind="lookup",
         provider=at.provider.id,

@@ -11,7 +11,8 @@ from bs4 import BeautifulSoup, Comment, Tag
 from markdownify import MarkdownConverter
 
 _DROPPED: Final = frozenset(
-    ["script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "head", "title", "meta", "link", "button", "input", "select", "textarea"]
+    {"script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "head", "title", "meta"}
+    | {"link", "button", "input", "select", "textarea"}
 )
 """Elements whose content nobody reads."""
 _HIDDEN_STYLE: Final = re.compile(

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 SHARES: Final[dict[Lane, float]] = {"waiting": 1.0, "sync": 0.9, "knowledge": 0.8}
 """The part of a bucket that a lane may fill: bulk never takes the last fifth, a person may take all."""
 
+WORTH_LEARNING: Final = 0.9
+"""Use of a bucket above which the provider's figure is taken over; below it ours agrees well enough."""
+
 _SPEND = text("select spend_budget(:names, :needs, :windows, :share)")
 _LEARN = text(
     "insert into rate_buckets (bucket, arrival) values (:bucket, extract(epoch from clock_timestamp()) + :ahead) "
@@ -61,8 +64,7 @@ class PostgresBudget:
         Raises nothing: the call has been answered, and a lesson lost is no reason to lose its answer.
         """
         used = {h: 1 - min(1.0, max(0.0, h.remaining / h.limit)) if h.limit else 0.0 for h in seen}
-        # Bookkeeping of the last tenth only: above it the provider's figure and ours agree well enough.
-        lessons = [{"bucket": h.bucket, "ahead": part * h.window_s} for h, part in used.items() if part > 0.9]
+        lessons = [{"bucket": h.bucket, "ahead": part * h.window_s} for h, part in used.items() if part > WORTH_LEARNING]
         if not lessons:
             return
         try:

@@ -112,7 +112,9 @@ async def finish(
     result: Any = None,
     error: ErrorPayload | None = None,
 ) -> None:
-    """Store how an operation ended, once; others that joined the same run end with it. An unknown id, or none, changes nothing.
+    """Store how an operation ended, once; others that joined the same run end with it.
+
+    An unknown id, or none, changes nothing.
 
     `result` is JSON of the answer without its operation id.
     """

@@ -25,7 +25,12 @@ class Stored:
 async def read(db: Database, account_id: int, provider: str) -> Stored:
     """The settings of one provider; empty where nobody set any."""
     async with db.tenant(account_id) as c:
-        row = (await c.execute(select(rows).where(_at(account_id, provider)))).one_or_none()
+        return await read_in(c, account_id, provider)
+
+
+async def read_in(c: AsyncConnection, account_id: int, provider: str) -> Stored:
+    """`read` within a transaction."""
+    row = (await c.execute(select(rows).where(_at(account_id, provider)))).one_or_none()
     return Stored(row.settings, row.knowledge_enabled) if row else Stored()
 
 

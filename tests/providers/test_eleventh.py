@@ -82,6 +82,6 @@ def test_a_new_provider_costs_a_file_a_double_and_a_line(acme: Acme, service: Se
             return mine["documents"] == 5
 
         until(synced)
-        hits = api.get("/knowledge/search", params={"q": "descale boiler model 3"}).json()["results"]
+        hits = api.get("/knowledge/search", params={"q": "descale boiler model 3"}).json()["hits"]
         assert hits[0]["title"] == "Guide 3"
         assert api.delete("/acme/disconnect").status_code == 200

@@ -87,7 +87,8 @@ begin
     select count(*) into total from (select from chunks c where c.account_id = account limit 20000) n;
     select array_agg(k.language) into tongues from knowledge_languages k where k.account_id = account;
     foreach tongue in array coalesce(tongues, '{}') loop
-        select array_agg(w.query order by w.met), array_agg(ln(1 + (total - w.met + 0.5) / (w.met + 0.5)) order by w.met),
+        select array_agg(w.query order by w.met),
+            array_agg(ln(1 + (total - w.met + 0.5) / (w.met + 0.5)) order by w.met),
             string_agg(w.query::text, '|') filter (where w.before < 1000)::tsquery
         into queries, rarities, selective
         from (

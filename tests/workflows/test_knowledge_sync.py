@@ -1,0 +1,249 @@
+"""KnowledgeSync on a real Temporal server, with a provider that lives in memory."""
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.worker import Worker
+
+from activities import schedules
+from activities.calls import Calls
+from activities.knowledge import KnowledgeActivities
+from bench import source
+from bench.source import MemoryProvider, Source
+from supportly.contracts import ids
+from supportly.contracts.knowledge import Document, KnowledgeJob
+from supportly.crypto import KeyRing, Vault
+from supportly.errors import NotFound, ProviderFailure, Throttled
+from supportly.http import Outbound, Unlimited
+from supportly.settings import Settings
+from supportly.storage import knowledge_status
+from supportly.temporal import connect
+from workflows.knowledge_schedule import KnowledgeSchedule
+from workflows.knowledge_sync import KnowledgeSync
+
+
+@dataclass
+class Running:
+    client: Any
+    db: Any
+    account_id: int
+    source: Source
+    activities: KnowledgeActivities
+
+    @property
+    def place(self):
+        return self.account_id, "memory"
+
+    async def start(self, trigger="manual"):
+        return await self.client.start_workflow(
+            KnowledgeSync.run,
+            KnowledgeJob(account_id=self.account_id, provider="memory", trigger=trigger),
+            id=ids.knowledge(*self.place),
+            task_queue=ids.KNOWLEDGE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+
+    async def sync(self, trigger="manual"):
+        return await (await self.start(trigger)).result()
+
+    async def stored(self):
+        found = await knowledge_status.read(self.db, self.account_id)
+        return found.get("memory", knowledge_status.Knowledge())
+
+
+def _articles(count, stream="articles"):
+    return [
+        Document(stream=stream, external_id=f"{stream}-{n}", title=f"Title {n}", body=f"Words of {n}.")
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+async def running(temporal, postgres, db, account_id, monkeypatch):
+    # A queue of its own: the service's worker, if it runs, does not know the provider in memory.
+    monkeypatch.setattr(ids, "KNOWLEDGE", f"knowledge-{uuid.uuid4()}")
+    settings = Settings(database_url=postgres.url, temporal_address=temporal.address)
+    client = await connect(settings)
+    vault = Vault(KeyRing(settings.keys.get_secret_value()))
+    held = Source(page_size=10)
+    provider = MemoryProvider(held)
+    calls = Calls(
+        db=db,
+        vault=vault,
+        outbound=Outbound(timeout_s=2, max_bytes=1_000_000),
+        budget=Unlimited(),
+        client=client,
+        provider=lambda _: provider,
+    )
+    activities = KnowledgeActivities(calls, settings)
+    await source.connect(db, vault, account_id)
+    async with Worker(
+        client,
+        task_queue=ids.KNOWLEDGE,
+        workflows=[KnowledgeSync, KnowledgeSchedule],
+        activities=activities.all(),
+        graceful_shutdown_timeout=timedelta(seconds=1),
+    ):
+        yield Running(client, db, account_id, held, activities)
+
+
+async def test_a_whole_sync_and_the_same_again(running):
+    running.source.documents = _articles(35)
+    report = await running.sync()
+    assert (report.state, report.counts.seen, report.counts.added) == ("succeeded", 35, 35)
+    report = await running.sync()
+    assert (report.counts.unchanged, report.counts.chunks_embedded) == (35, 0)
+    found = await running.stored()
+    assert (found.documents, found.chunks, found.run.state) == (35, 35, "succeeded")
+
+
+async def test_a_crash_between_pages_repeats_at_most_one(running):
+    running.source.documents = _articles(35)
+    crashed = []
+
+    def before(_stream, page):
+        if page == 2 and not crashed:
+            crashed.append(page)
+            raise RuntimeError("the process died")
+
+    running.source.before_page = before
+    report = await running.sync()
+    assert (report.state, report.counts.added, report.counts.seen) == ("succeeded", 35, 35)
+    assert [cursor for _, cursor, _ in running.source.reads] == [None, "10", "20", "20", "30"]
+
+
+async def test_a_pause_is_a_timer_and_not_a_failure(running):
+    running.source.documents = _articles(15)
+    asked = []
+
+    def before(_stream, page):
+        if page == 1 and len(asked) < 2:
+            asked.append(page)
+            raise Throttled("slow down", retry_after=0.2)
+
+    running.source.before_page = before
+    handle = await running.start()
+    report = await handle.result()
+    assert (report.state, report.counts.added) == ("succeeded", 15)
+    kinds = [event.event_type async for event in handle.fetch_history_events()]
+    timers = [k for k in kinds if k == 17]  # EVENT_TYPE_TIMER_STARTED
+    assert len(timers) == 2
+
+
+@pytest.mark.parametrize("error", [NotFound("no such list"), ProviderFailure("forbidden", provider_status=403)])
+async def test_a_stream_that_fails_leaves_the_run_partial(running, monkeypatch, error):
+    monkeypatch.setattr(MemoryProvider, "chosen", lambda _self, _settings: ["articles", "products"])
+    running.source.documents = [*_articles(5), *_articles(5, "products")]
+
+    def before(stream, _page):
+        if stream == "articles":
+            raise error
+
+    running.source.before_page = before
+    report = await running.sync()
+    assert report.state == "partial"
+    assert report.failed_streams == {"articles": error.message}
+    assert report.counts.added == 5
+    assert (await running.stored()).run.failed_streams == {"articles": error.message}
+
+
+async def test_without_a_connection_nothing_begins(running):
+    async with running.db.tenant(running.account_id) as c:
+        await c.exec_driver_sql(f"update connections set state = 'disconnected' where account_id = {running.account_id}")
+    with pytest.raises(WorkflowFailureError) as failure:
+        await running.sync()
+    assert failure.value.cause.type == "not_connected"
+
+
+async def test_a_connection_that_ends_half_way_ends_the_run(running):
+    running.source.documents = _articles(30)
+
+    async def end():
+        async with running.db.tenant(running.account_id) as c:
+            await c.exec_driver_sql(
+                f"update connections set state = 'reconnect_required' where account_id = {running.account_id}"
+            )
+
+    running.source.before_page = lambda _stream, page: end() if page == 1 else None
+    report = await running.sync()
+    assert report.state == "failed"
+    assert report.counts.added >= 10
+    # Connected again, a scheduled run goes on where this one stopped.
+    running.source.before_page = None
+    async with running.db.tenant(running.account_id) as c:
+        await c.exec_driver_sql(f"update connections set state = 'connected' where account_id = {running.account_id}")
+    report = await running.sync("schedule")
+    assert report.state == "succeeded"
+    assert (await running.stored()).documents == 30
+
+
+async def test_cancelling_stops_between_pages(running):
+    running.source.documents = _articles(30)
+    reached = asyncio.Event()
+
+    async def stall():
+        reached.set()
+        await asyncio.sleep(60)
+
+    running.source.before_page = lambda _stream, page: stall() if page == 2 else None
+    handle = await running.start()
+    await asyncio.wait_for(reached.wait(), 20)
+    await handle.cancel()
+    report = await handle.result()
+    assert report.state == "canceled"
+    assert (await running.stored()).run.state == "canceled"
+
+
+async def test_callers_at_once_share_one_run(running):
+    running.source.documents = _articles(5)
+    running.source.before_page = lambda *_: asyncio.sleep(0.5)
+    handles = await asyncio.gather(*(running.start() for _ in range(5)))
+    reports = await asyncio.gather(*(h.result() for h in handles))
+    assert len({r.run_id for r in reports}) == 1
+    assert len(running.source.reads) == 1
+
+
+async def test_a_schedule_starts_the_one_sync(running):
+    running.source.documents = _articles(3)
+    every = timedelta(minutes=30)
+    await schedules.switch_on(running.client, *running.place, every)
+    assert await schedules.next_run(running.client, *running.place) is not None
+    await running.client.get_schedule_handle(ids.schedule(*running.place)).trigger()
+    for _ in range(100):
+        found = await running.stored()
+        if found.run and found.run.state == "succeeded":
+            break
+        await asyncio.sleep(0.1)
+    assert found.run.trigger == "schedule"
+    assert found.documents == 3
+    await schedules.switch_off(running.client, *running.place)
+    assert await schedules.next_run(running.client, *running.place) is None
+    await schedules.set_interval(running.client, *running.place, timedelta(minutes=45))
+    assert await schedules.next_run(running.client, *running.place) is None  # changing it wakes nothing
+    await schedules.switch_on(running.client, *running.place, every)
+    described = await running.client.get_schedule_handle(ids.schedule(*running.place)).describe()
+    assert described.schedule.policy.catchup_window == timedelta(hours=1)
+    assert described.schedule.spec.intervals[0].every == every
+    await running.activities.cleanup(*running.place)
+    assert await schedules.next_run(running.client, *running.place) is None
+    assert (await running.stored()).documents == 0
+
+
+async def test_cleaning_up_where_nothing_is(running):
+    async with AsyncExitStack():
+        await running.activities.cleanup(running.account_id + 900_000, "memory")
+        await schedules.switch_off(running.client, running.account_id + 900_000, "memory")
+
+
+def test_offsets_spread_accounts_over_the_interval():
+    every = timedelta(hours=1)
+    offsets = [schedules.offset(n, "memory", every) for n in range(200)]
+    assert all(timedelta(0) <= o < every for o in offsets)
+    assert len({o.total_seconds() // 360 for o in offsets}) == 10
