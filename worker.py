@@ -65,7 +65,7 @@ class Activities:
         self.knowledge = KnowledgeActivities(calls, settings)
         self.contacts = ContactActivities(calls, Platform(outbound, settings.supportly_api_url, token))
         self.actions = ActionActivities(calls)
-        self.connections = ConnectionActivities(calls, settings, self.knowledge.cleanup)
+        self.connections = ConnectionActivities(calls, settings, self.knowledge)
 
     def by_queue(self) -> dict[str, list[Any]]:
         """The activity methods of each task queue; local ones stand where their workflows do."""

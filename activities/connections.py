@@ -10,10 +10,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from temporalio import activity
 
@@ -54,8 +53,18 @@ CLIENT_REFUSED_PAUSE: Final = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
 
-Cleanup = Callable[[int, str], Awaitable[None]]
-"""Removes what else hangs on a connection: schedule, running sync, documents; given (account, provider)."""
+
+class Dependent(Protocol):
+    """What else hangs on a connection: its knowledge. Each takes (account, provider)."""
+
+    async def cleanup(self, account_id: int, provider: str) -> None:
+        """Remove schedule, running sync and documents."""
+
+    async def hold(self, account_id: int, provider: str) -> None:
+        """Pause until somebody connects again."""
+
+    async def release(self, account_id: int, provider: str) -> None:
+        """Go on after a reconnect."""
 
 
 class RefreshBusy(SupportlyError):
@@ -67,12 +76,12 @@ class RefreshBusy(SupportlyError):
 class ConnectionActivities:
     """Activities of ConnectionWorkflow and RevocationWorkflow."""
 
-    def __init__(self, calls: Calls, settings: Settings, cleanup: Cleanup) -> None:
+    def __init__(self, calls: Calls, settings: Settings, dependent: Dependent) -> None:
         self.calls = calls
         self.db = calls.db
         self.vault = calls.vault
         self.settings = settings
-        self.cleanup = cleanup
+        self.dependent = dependent
         self.engine = Engine(calls.outbound)
 
     @activity.defn(name="connection_standing")
@@ -144,7 +153,8 @@ class ConnectionActivities:
                 f"({placed.connected_to}). Disconnect first, or connect with `replace: true`."
             )
         if placed.replaced_generation is not None:
-            await self.cleanup(job.account_id, job.provider)
+            await self.dependent.cleanup(job.account_id, job.provider)
+        await self.dependent.release(job.account_id, job.provider)
         return placed.connection.standing()
 
     async def _identify(self, provider: Provider, tokens: Tokens, facts: dict[str, str]) -> Identity:
@@ -276,7 +286,10 @@ class ConnectionActivities:
             self.db, connection.account_id, connection.provider, version=connection.version, reason=reason
         )
         await connections.end_attempt(self.db, connection.account_id, connection.provider, attempt=attempt)
-        return self._standing(await connections.read(self.db, connection.account_id, connection.provider))
+        standing = self._standing(await connections.read(self.db, connection.account_id, connection.provider))
+        if standing.state == "reconnect_required":
+            await self.dependent.hold(connection.account_id, connection.provider)
+        return standing
 
     @activity.defn(name="connection_begin_disconnect")
     async def begin_disconnect(self, job: Disconnection) -> float:
@@ -294,7 +307,7 @@ class ConnectionActivities:
         """Stop what runs, move the tokens into a revocation, remove links and knowledge; settings stay."""
         with translated():
             # First what else hangs on the mark, then the end of it: a disconnect that failed half way can be repeated.
-            await self.cleanup(job.account_id, job.provider)
+            await self.dependent.cleanup(job.account_id, job.provider)
             revocation = await connections.retire(self.db, job.account_id, job.provider)
             standing = self._standing(await connections.read(self.db, job.account_id, job.provider))
             return Retired(standing=standing, revocation_id=revocation or "")

@@ -59,6 +59,16 @@ class KnowledgeActivities:
         await provider_settings.switch_knowledge(self.db, account_id, provider, enabled=False)
         await knowledge_sweeps.purge(self.db, account_id, provider)
 
+    async def hold(self, account_id: int, provider: str) -> None:
+        """No scheduled syncs until somebody connects again; all that is stored stays. Temporal away is no failure."""
+        with contextlib.suppress(RPCError):
+            await schedules.hold(self.calls.client, account_id, provider)
+
+    async def release(self, account_id: int, provider: str) -> None:
+        """The scheduled syncs go on, unless a person paused them. A Temporal away is no failure."""
+        with contextlib.suppress(RPCError):
+            await schedules.release(self.calls.client, account_id, provider)
+
     @activity.defn(name="knowledge_open")
     async def open(self, job: KnowledgeJob) -> KnowledgeJob:
         """Open a run and fill in its epoch, generation and streams. Raises NotConnected, ReconnectRequired."""

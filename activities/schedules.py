@@ -35,6 +35,7 @@ STARTER: Final = "KnowledgeSchedule"
 CATCH_UP: Final = timedelta(hours=1)
 """After an outage one late run is enough; the server's default would make up for a year."""
 PAUSED_BY_SWITCH: Final = "knowledge sync is switched off"
+PAUSED_BY_CONNECTION: Final = "waits until the provider is connected again"
 
 
 def offset(account_id: int, provider: str, every: timedelta) -> timedelta:
@@ -95,6 +96,27 @@ async def switch_off(client: Client, account_id: int, provider: str) -> None:
     """Pause the Schedule; what is stored stays. Raises RPCError."""
     try:
         await _handle(client, account_id, provider).pause(note=PAUSED_BY_SWITCH)
+    except RPCError as error:
+        _unless_missing(error)
+
+
+async def hold(client: Client, account_id: int, provider: str) -> None:
+    """Pause a Schedule whose connection has to be renewed first; one that is paused keeps its note. Raises RPCError."""
+    handle = _handle(client, account_id, provider)
+    try:
+        if not (await handle.describe()).schedule.state.paused:
+            await handle.pause(note=PAUSED_BY_CONNECTION)
+    except RPCError as error:
+        _unless_missing(error)
+
+
+async def release(client: Client, account_id: int, provider: str) -> None:
+    """Wake a Schedule that `hold` paused, and no other: what a person paused stays paused. Raises RPCError."""
+    handle = _handle(client, account_id, provider)
+    try:
+        state = (await handle.describe()).schedule.state
+        if state.paused and state.note == PAUSED_BY_CONNECTION:
+            await handle.unpause(note="connected again")
     except RPCError as error:
         _unless_missing(error)
 

@@ -29,6 +29,7 @@ _INDEXED: Final = (
     f"select document_id, text_hash from chunks c where {_SEEN} and c.ann "  # noqa: S608
     "order by c.embedding <#> %(v)s::halfvec limit %(pool)s"
 )
+# `offset 0` keeps each row a look-up by its key: without statistics of new rows the planner would join whole tables.
 _FOUND: Final = """
 with said as materialized (
     select document_id, text_hash, score from knowledge_fulltext(%(q)s, %(p)s, %(l)s, %(pool)s)
@@ -38,8 +39,14 @@ with said as materialized (
 select c.document_id::text, c.heading, c.body, c.model, -(c.embedding <#> %(v)s::halfvec), coalesce(said.score, 0),
     d.title, d.url, d.provider, d.stream, d.locale, d.updated_at
 from found
-join chunks c on c.account_id = %(a)s and c.document_id = found.document_id and c.text_hash = found.text_hash
-join documents d on d.account_id = %(a)s and d.document_id = found.document_id and d.deleted_at is null
+cross join lateral (
+    select * from chunks k
+    where k.account_id = %(a)s and k.document_id = found.document_id and k.text_hash = found.text_hash offset 0
+) c
+cross join lateral (
+    select * from documents k
+    where k.account_id = %(a)s and k.document_id = found.document_id and k.deleted_at is null offset 0
+) d
 left join said on said.document_id = found.document_id and said.text_hash = found.text_hash
 """
 

@@ -114,7 +114,7 @@ def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
         "supportly_api_url": f"{sandbox_url}/_supportly/api/v1",
         "supportly_api_token": "sandbox-supportly-token",
         "provider_timeout_s": "2",
-        "lease_s": "6",
+        "lease_s": "4",
         "rate_factor": "1000",  # the proofs are about tokens and crashes; limits have tests of their own
         "graceful_shutdown_s": "5",
     }
