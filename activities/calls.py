@@ -28,7 +28,7 @@ from supportly.errors import (
 )
 from supportly.http import Budget, Http, Lane, Outbound
 from supportly.provider import Call, Provider, ProviderSettings
-from supportly.storage import connections, provider_settings
+from supportly.storage import connections, links, provider_settings
 from supportly.storage.connections import Connection
 from supportly.storage.database import Database
 from supportly.temporal import search_attributes
@@ -59,6 +59,8 @@ class OpenCall:
     provider: Provider
     call: Call
     connection: Connection
+    linked: str | None = None
+    """The record that the contact asked for is linked to."""
 
 
 class Calls:
@@ -89,10 +91,13 @@ class Calls:
         provider: str,
         lane: Lane,
         *,
+        contact_id: int | None = None,
         operation_id: str = "",
         lease_s: float | None = None,
     ) -> AsyncIterator[OpenCall]:
-        """A call on the account's connection. With `lease_s`, whatever is sent has ended after that many seconds.
+        """A call on the account's connection, and with `contact_id` the link of that contact.
+
+        With `lease_s`, whatever is sent has ended after that many seconds.
 
         Raises NotConnected, ReconnectRequired, NotFound (unknown provider), and TokenPending while a refresh runs.
         A 401 from the provider inside becomes TokenPending, and ConnectionWorkflow is told; a second one on a fresh
@@ -102,6 +107,7 @@ class Calls:
         async with self.db.tenant(account_id) as c:
             row = await connections.read_in(c, account_id, provider)
             stored = await provider_settings.read_in(c, account_id, provider)
+            linked = await links.linked_in(c, account_id, provider, contact_id) if contact_id is not None else None
         connection = usable(row, found)
         if connection.expires_at is not None and connection.expires_at - SKEW <= datetime.now(UTC):
             await self._tell(connection)
@@ -121,7 +127,7 @@ class Calls:
         )
         call = Call(http, read_settings(found, stored.settings), operation_id)
         try:
-            yield OpenCall(found, call, connection)
+            yield OpenCall(found, call, connection, linked)
         except TokenRefused:
             await self._refused(connection)
         if connection.unproven:

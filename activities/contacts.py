@@ -53,17 +53,25 @@ class ContactActivities:
     async def lookup(self, job: LookupJob) -> Lookup:
         """Everything the provider knows about a contact; parts that fail are named, the others stay."""
         with translated(patience_s=READ_PATIENCE_S):
-            contact = await self.platform.contact(job.account_id, job.contact_id)
-            async with self.calls.open(job.account_id, job.provider, "waiting") as opened:
-                provider = opened.provider
-                if not isinstance(provider, FindsContacts):
-                    raise UnsupportedByProvider(f"{provider.title} has no contacts to look up.")
-                linked = await links.linked(self.db, job.account_id, job.provider, job.contact_id)
-                records = await provider.find(opened.call, contact, linked)
-                found = Lookup(provider=job.provider, contact_id=job.contact_id, records=records)
-                for record in records:
-                    await self._add_parts(provider, opened, record, found)
-                return found
+            # Supportly and our database are asked side by side: somebody waits.
+            asking = asyncio.create_task(self.platform.contact(job.account_id, job.contact_id))
+            # Whatever it ends with is heard, also when the connection's failure came first.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                return await self._lookup(job, asking)
+            finally:
+                asking.cancel()
+
+    async def _lookup(self, job: LookupJob, asking: asyncio.Task[Contact]) -> Lookup:
+        async with self.calls.open(job.account_id, job.provider, "waiting", contact_id=job.contact_id) as opened:
+            provider = opened.provider
+            if not isinstance(provider, FindsContacts):
+                raise UnsupportedByProvider(f"{provider.title} has no contacts to look up.")
+            records = await provider.find(opened.call, await asking, opened.linked)
+            found = Lookup(provider=job.provider, contact_id=job.contact_id, records=records)
+            for record in records:
+                await self._add_parts(provider, opened, record, found)
+            return found
 
     @staticmethod
     async def _add_parts(provider: FindsContacts, opened: OpenCall, record: Record, found: Lookup) -> None:
@@ -88,7 +96,8 @@ class ContactActivities:
         """Create or update the contact's record; a dry run answers the plan and writes nothing."""
         with translated():
             contact = await self.platform.contact(job.account_id, job.contact_id)
-            async with self.calls.open(job.account_id, job.provider, "sync", lease_s=LEASE_S) as opened:
+            place = (job.account_id, job.provider)
+            async with self.calls.open(*place, "sync", contact_id=job.contact_id, lease_s=LEASE_S) as opened:
                 provider = opened.provider
                 if not isinstance(provider, WritesContacts):
                     raise UnsupportedByProvider(cannot(provider.title, "create or update contacts", opened))
@@ -113,7 +122,7 @@ class ContactActivities:
             return result
 
     async def _sync(self, provider: WritesContacts, opened: OpenCall, contact: Contact, job: SyncJob) -> SyncResult:
-        record = await self._match(provider, opened, contact, job)
+        record = the_one(provider, await provider.find(opened.call, contact, opened.linked))
         wanted = self._wanted(provider, opened, contact)
         if record is None and not job.dry_run:
             made = await self._create_once(provider, opened, contact, wanted)
@@ -144,11 +153,6 @@ class ContactActivities:
         mapping = opened.call.settings.field_mapping or provider.mapping
         values = {name: contact.value(source) for name, source in mapping.items()}
         return {name: value for name, value in values.items() if value is not None}
-
-    async def _match(self, provider: WritesContacts, opened: OpenCall, contact: Contact, job: SyncJob) -> Record | None:
-        linked = await links.linked(self.db, job.account_id, job.provider, job.contact_id)
-        found = await provider.find(opened.call, contact, linked)
-        return the_one(provider, found)
 
     async def _create_once(
         self, provider: WritesContacts, opened: OpenCall, contact: Contact, wanted: dict[str, str]
@@ -198,8 +202,7 @@ class ContactActivities:
                 provider = opened.provider
                 if not isinstance(provider, LogsActivities) or job.kind not in provider.activity_kinds:
                     raise UnsupportedByProvider(cannot(provider.title, f"log a {job.kind}", opened))
-                linked = await links.linked(self.db, job.account_id, job.provider, job.contact_id)
-                records = await provider.find(opened.call, contact, linked)
+                records = await provider.find(opened.call, contact, opened.linked)
                 record = the_one(provider, records)
                 if record is None:
                     raise NotFound(f"{provider.title} has no record of this contact. Sync the contact first.")
@@ -215,7 +218,7 @@ class ContactActivities:
                     target=job.target,
                 )
 
-            return await once(self.calls, job, "waiting", ActivityResult, write)
+            return await once(self.calls, job, "waiting", ActivityResult, write, contact_id=job.contact_id)
 
 
 def the_one(provider: FindsContacts, found: list[Record]) -> Record | None:

@@ -46,10 +46,25 @@ def maybe_done(error: SupportlyError) -> bool:
     return status is None or status < 300 or status >= 500
 
 
-async def once(calls: Calls, job: Operation, lane: Lane, shape: type[Result], write: Write[Result]) -> Result:
+async def once(
+    calls: Calls,
+    job: Operation,
+    lane: Lane,
+    shape: type[Result],
+    write: Write[Result],
+    *,
+    contact_id: int | None = None,
+) -> Result:
     """Run `write` so that it happens once, and answer its result, stored or new."""
     place = (job.account_id, job.provider, job.operation_id)
-    async with calls.open(job.account_id, job.provider, lane, operation_id=job.operation_id, lease_s=LEASE_S) as opened:
+    async with calls.open(
+        job.account_id,
+        job.provider,
+        lane,
+        contact_id=contact_id,
+        operation_id=job.operation_id,
+        lease_s=LEASE_S,
+    ) as opened:
         marker = await markers.intend(
             calls.db, calls.vault, *place, generation=opened.connection.generation, lease_s=LEASE_S
         )

@@ -1,8 +1,13 @@
 """What the service adds to a lookup: `python -m bench.api [--n 300]`.
 
-Measured in one run on one stack: `GET …/contacts/{id}` over HTTP against the double without delay, and a trivial
-workflow with one activity on the same Temporal server, called straight by its client from a worker of its own. The two
-take turns, so that both meet the same machine. A sandbox's own time is part of the lookup's.
+Three sides take turns on one stack, so that all meet the same machine:
+
+- `lookup`: `GET …/hubspot/contacts/1` over HTTP, the double answering without delay;
+- `direct`: the same requests to the doubles (Supportly's contact, then HubSpot's record, deals, notes and companies) by
+  the same provider code, without API, workflow, database or budget;
+- `trivial`: a workflow with one activity on the same Temporal server, called by its client, with a worker of its own.
+
+`lookup_added` is what the service adds: lookup less direct, percentile by percentile.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +31,12 @@ from temporalio.worker import Worker
 
 from bench.figures import percentile, say
 from bench.trivial import Trivial, nothing
+from supportly import providers
+from supportly.http import Http, Outbound, browser_url
+from supportly.oauth import Client as OAuthClient
+from supportly.oauth import Engine, authorization_url, challenge, new_state, new_verifier
+from supportly.platform import Platform
+from supportly.provider import Call, FindsContacts
 
 QUEUE = "bench-trivial"
 WARM_UP = 30
@@ -56,6 +68,44 @@ async def connect_hubspot(api: httpx.AsyncClient, root: str) -> None:
     (await api.post(f"{root}/hubspot/callback", json=returned)).raise_for_status()
 
 
+async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callable[[int], Awaitable[None]]:
+    """The lookup's own requests, sent by the same code without the service around it."""
+    provider = providers.get("hubspot")
+    assert isinstance(provider, FindsContacts)
+    outbound = Outbound(timeout_s=10, max_bytes=10_000_000, sandbox_url=stack["sandbox_url"])
+    redirect, state, verifier = "https://bench.invalid/callback", new_state(), new_verifier()
+    client = OAuthClient("sandbox-hubspot-client", "sandbox-hubspot-secret")
+    authorize, token_url = provider.urls({})
+    url = authorization_url(
+        provider.oauth,
+        authorize,
+        client_id=client.id,
+        redirect_uri=redirect,
+        state=state,
+        code_challenge=challenge(verifier) if provider.oauth.pkce else None,
+    )
+    consent = await api.get(browser_url(url, stack["sandbox_url"]))
+    tokens = await Engine(outbound).exchange(
+        provider.oauth,
+        client,
+        token_url=token_url,
+        code=httpx.URL(consent.headers["location"]).params["code"],
+        redirect_uri=redirect,
+        verifier=verifier if provider.oauth.pkce else None,
+        now=datetime.now(UTC),
+    )
+    platform = Platform(outbound, f"{stack['sandbox_url']}/_supportly/api/v1", "sandbox-supportly-token")
+
+    async def lookup(_: int) -> None:
+        contact = await platform.contact(stack["account_id"], 1)
+        http = Http(outbound=outbound, policy=provider, access_token=tokens.access_token, facts=dict(tokens.facts))
+        call = Call(http, provider.settings())
+        for record in await provider.find(call, contact, None):
+            await asyncio.gather(*provider.parts(call, record).values())
+
+    return lookup
+
+
 async def measure(stack: dict[str, Any], n: int) -> None:
     """Run both sides and print the figures."""
     root = f"{stack['api_url']}/api/v1/accounts/{stack['account_id']}/supportly_integrations"
@@ -73,6 +123,7 @@ async def measure(stack: dict[str, Any], n: int) -> None:
         async def lookup_any(number: int) -> None:
             (await api.get(f"{root}/hubspot/contacts/{number % 5 + 1}")).raise_for_status()
 
+        direct = await direct_lookup(api, stack)
         client = await Client.connect(stack["temporal_address"], namespace=stack["temporal_namespace"])
 
         async def trivial(number: int) -> None:
@@ -81,14 +132,20 @@ async def measure(stack: dict[str, Any], n: int) -> None:
         async with Worker(client, task_queue=QUEUE, workflows=[Trivial], activities=[nothing]):
             await timed(WARM_UP, lookup)
             await timed(WARM_UP, trivial)
+            await timed(WARM_UP, direct)
             ours: list[float] = []
             base: list[float] = []
+            without: list[float] = []
             for _ in range(max(1, n // TURN)):
                 ours += (await timed(TURN, lookup))[0]
                 base += (await timed(TURN, trivial))[0]
+                without += (await timed(TURN, direct))[0]
             for name, share in (("p50", 0.5), ("p95", 0.95)):
-                mine, theirs = percentile(ours, share), percentile(base, share)
-                say(f"lookup_{name}", mine, "ms", against=f"trivial_workflow_{name}", base=theirs, n=len(ours))
+                whole, theirs, bare = (percentile(side, share) for side in (ours, base, without))
+                against = {"against": f"trivial_workflow_{name}", "base": theirs, "n": len(ours)}
+                say(f"lookup_{name}", whole, "ms", **against)
+                say(f"lookup_direct_{name}", bare, "ms", **against)
+                say(f"lookup_added_{name}", whole - bare, "ms", **against)
             _, many = await timed(n, lookup_any, CALLERS)
             _, many_base = await timed(n, trivial, CALLERS)
             say("lookup_throughput_20_callers", many, "1/s", against="trivial_workflow", base=many_base, n=n)

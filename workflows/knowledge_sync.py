@@ -55,7 +55,7 @@ class KnowledgeSync:
                 await self._stretch()
                 if workflow.info().is_continue_as_new_suggested():
                     workflow.continue_as_new(self.job)
-            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1))
+            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1), silence=SILENCE)
             state: RunState = "partial" if self.job.failed_streams or self.job.counts.failed else "succeeded"
         except ApplicationError as error:
             state = "failed"
@@ -72,9 +72,9 @@ class KnowledgeSync:
         """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""
         before = self.job.counts.seen
         try:
-            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH)
+            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH, silence=SILENCE)
             if stretch.stream_done:
-                stretch.counts = await self._do(KnowledgeActivities.sweep, self.job)
+                stretch.counts = await self._do(KnowledgeActivities.sweep, self.job, lasts=STRETCH)
         except ApplicationError as error:
             if error.type in WHOLE_RUN:
                 raise
@@ -86,10 +86,17 @@ class KnowledgeSync:
         if stretch.wait_s and not stretch.stream_error:
             await workflow.sleep(timedelta(seconds=stretch.wait_s))
 
-    async def _do(self, activity: Callable[..., Any], job: KnowledgeJob, *, lasts: timedelta = SHORT) -> Any:
+    async def _do(
+        self,
+        activity: Callable[..., Any],
+        job: KnowledgeJob,
+        *,
+        lasts: timedelta = SHORT,
+        silence: timedelta | None = None,
+    ) -> Any:
         try:
             return await workflow.execute_activity_method(
-                activity, job, start_to_close_timeout=lasts, heartbeat_timeout=SILENCE, retry_policy=PATIENT
+                activity, job, start_to_close_timeout=lasts, heartbeat_timeout=silence, retry_policy=PATIENT
             )
         except ActivityError as error:
             if is_cancelled_exception(error):

@@ -32,8 +32,9 @@ class Embedder(Protocol):
 class WordLlamaEmbedder:
     """wordllama's 256 dimensions, with the same result as its own `embed(norm=True)` on single-spaced text.
 
-    No token of its vocabulary spans a space (unless a text spells out the tokenizer's own marks, such as `<s>`), so a text's vector is the sum over its words; words are cached. That
-    makes it several times as fast as tokenising every text anew.
+    No token of its vocabulary spans a space (unless a text spells out the tokenizer's own marks, such as `<s>`), so a
+    text's vector is the sum over its words; words are cached. That makes it several times as fast as tokenising every
+    text anew.
     """
 
     model = "wordllama-l2-supercat-256/1"

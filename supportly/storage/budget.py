@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import event, text
@@ -33,7 +33,7 @@ class PostgresBudget:
     def __init__(self, url: str, pool: int = 4, factor: float = 1.0) -> None:
         self._factor = factor
         self._engine: AsyncEngine = create_async_engine(
-            url, pool_size=pool, max_overflow=0, isolation_level="AUTOCOMMIT", pool_pre_ping=True
+            url, pool_size=pool, max_overflow=0, isolation_level="AUTOCOMMIT"
         )
 
         @event.listens_for(self._engine.sync_engine, "connect")
@@ -53,10 +53,19 @@ class PostgresBudget:
             "share": SHARES[lane],
         }
         try:
-            async with self._engine.connect() as c:
-                return float((await c.execute(_SPEND, values)).scalar_one())
+            return await self._spend(values)
+        except AWAY as error:
+            if not getattr(error, "connection_invalidated", False):
+                raise away() from error
+        # A connection that died in the pool took the others with it; the next one is new. No ping is paid per call.
+        try:
+            return await self._spend(values)
         except AWAY as error:
             raise away() from error
+
+    async def _spend(self, values: Mapping[str, object]) -> float:
+        async with self._engine.connect() as c:
+            return float((await c.execute(_SPEND, values)).scalar_one())
 
     async def learn(self, seen: Sequence[Headroom]) -> None:
         """Move a bucket up to what the provider says is used; it never gives back what we know to be spent.
@@ -64,7 +73,9 @@ class PostgresBudget:
         Raises nothing: the call has been answered, and a lesson lost is no reason to lose its answer.
         """
         used = {h: 1 - min(1.0, max(0.0, h.remaining / h.limit)) if h.limit else 0.0 for h in seen}
-        lessons = [{"bucket": h.bucket, "ahead": part * h.window_s} for h, part in used.items() if part > WORTH_LEARNING]
+        lessons = [
+            {"bucket": h.bucket, "ahead": part * h.window_s} for h, part in used.items() if part > WORTH_LEARNING
+        ]
         if not lessons:
             return
         try:

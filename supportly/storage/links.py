@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.storage.database import Database
 from supportly.storage.tables import connections, contact_claims, contact_links
@@ -15,12 +16,17 @@ from supportly.storage.tables import connections, contact_claims, contact_links
 async def linked(db: Database, account_id: int, provider: str, contact_id: int) -> str | None:
     """The record that a contact is linked to."""
     async with db.tenant(account_id) as c:
-        query = select(contact_links.c.record_id).where(
-            contact_links.c.account_id == account_id,
-            contact_links.c.provider == provider,
-            contact_links.c.contact_id == contact_id,
-        )
-        return (await c.execute(query)).scalar_one_or_none()
+        return await linked_in(c, account_id, provider, contact_id)
+
+
+async def linked_in(c: AsyncConnection, account_id: int, provider: str, contact_id: int) -> str | None:
+    """`linked` within a transaction."""
+    query = select(contact_links.c.record_id).where(
+        contact_links.c.account_id == account_id,
+        contact_links.c.provider == provider,
+        contact_links.c.contact_id == contact_id,
+    )
+    return (await c.execute(query)).scalar_one_or_none()
 
 
 async def link(

@@ -49,7 +49,9 @@ class Base:
     source: Source = field(default_factory=lambda: Source(page_size=10))
 
     def article(self, name: str, body: str = "", **extra: Any) -> Document:
-        return Document(stream="articles", external_id=name, title=f"About {name}", body=body or f"All of {name}.", **extra)
+        return Document(
+            stream="articles", external_id=name, title=f"About {name}", body=body or f"All of {name}.", **extra
+        )
 
     async def open(self, **extra: Any) -> KnowledgeJob:
         job = KnowledgeJob(

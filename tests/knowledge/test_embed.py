@@ -5,8 +5,9 @@ from supportly.knowledge.embed import titled
 
 
 def test_is_what_wordllama_itself_computes(instant):
-    import wordllama
     from pathlib import Path
+
+    import wordllama
 
     own = WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
     texts = ["How long does a refund take?", "naïve café 日本語 😀", "x" * 90 + " y", "one"]

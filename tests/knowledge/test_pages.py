@@ -198,7 +198,8 @@ async def test_scheduled_runs_are_incremental_between_full_walks(base, articles)
     assert counts.seen == 0
     async with base.db.tenant(base.account_id) as c:
         await c.exec_driver_sql(
-            f"update knowledge_streams set full_walk_at = now() - interval '25 hours' where account_id = {base.account_id}"
+            f"update knowledge_streams set full_walk_at = now() - interval '25 hours' "
+            f"where account_id = {base.account_id}"
         )
     job, counts = await base.sync(trigger="schedule")
     assert job.full

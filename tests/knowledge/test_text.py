@@ -9,7 +9,8 @@ HTML = {"format": "html"}
 
 def test_html_becomes_markdown_with_its_structure():
     body = text.markdown(
-        "<h2>Returns</h2><p>Send it <b>back</b> to <a href='https://x.example/a'>us</a>.</p><ul><li>one<li>two</ul>", HTML
+        "<h2>Returns</h2><p>Send it <b>back</b> to <a href='https://x.example/a'>us</a>.</p><ul><li>one<li>two</ul>",
+        HTML,
     )
     assert body.startswith("## Returns")
     assert "Send it **back** to us." in body

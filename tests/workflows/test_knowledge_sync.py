@@ -156,7 +156,9 @@ async def test_a_stream_that_fails_leaves_the_run_partial(running, monkeypatch, 
 
 async def test_without_a_connection_nothing_begins(running):
     async with running.db.tenant(running.account_id) as c:
-        await c.exec_driver_sql(f"update connections set state = 'disconnected' where account_id = {running.account_id}")
+        await c.exec_driver_sql(
+            f"update connections set state = 'disconnected' where account_id = {running.account_id}"
+        )
     with pytest.raises(WorkflowFailureError) as failure:
         await running.sync()
     assert failure.value.cause.type == "not_connected"

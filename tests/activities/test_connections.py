@@ -1,0 +1,221 @@
+"""Exchange, refresh and revocation, with the answer lost at every point where it can be."""
+
+import asyncio
+import time
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from supportly.contracts.connections import ConnectionKey, Disconnection, RevocationJob
+from supportly.storage import connections
+
+
+async def insist(world, version):
+    """Refresh as Temporal would: again after the pause that each failure asks for."""
+    for _ in range(8):
+        try:
+            return await world.refresh(version)
+        except ApplicationError as error:
+            assert not error.non_retryable
+            await asyncio.sleep(error.next_retry_delay.total_seconds() if error.next_retry_delay else 0.05)
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cut", "state", "requests"),
+    [
+        ("none", "none", "after_commit", "connected", 2),
+        ("grace", "rotate_with_grace", "after_commit", "connected", 2),
+        ("single_use", "rotate", "after_commit", "reconnect_required", 2),
+        ("single_use", "rotate", "before", "connected", 2),
+        ("single_use_with_reuse_detection", "rotate_with_reuse_detection", "after_commit", "reconnect_required", 1),
+        ("single_use_with_reuse_detection", "rotate_with_reuse_detection", "before", "reconnect_required", 1),
+    ],
+)
+async def test_a_lost_refresh(make_world, ours, theirs, cut, state, requests):
+    world = make_world(rotation=ours)
+    world.double.configure({"rotation": theirs})
+    await world.connect()
+    asked = world.token_requests
+    world.token_fault(cut=cut)
+    began = time.monotonic()
+    standing = await insist(world, 1)
+    assert standing.state == state
+    assert standing.reason == ("refresh_outcome_lost" if state == "reconnect_required" else "")
+    assert world.token_requests - asked == requests
+    # Where a second use would kill the family, two leases pass for a late answer, and the family lives.
+    leases = 2 if ours == "single_use_with_reuse_detection" else 1
+    assert leases * world.lease_s * 0.9 <= time.monotonic() - began
+    assert not any(grant.revoked for grant in world.double.grants)
+    assert (await world.row()).lease_until is None
+
+
+async def test_a_late_answer_clears_the_guess(make_world):
+    """The first attempt hangs past its lease, a second one says `refresh_outcome_lost`, then the answer comes."""
+    world = make_world(rotation="single_use_with_reuse_detection")
+    await world.connect()
+    seen = await world.row()
+    tokens = connections.open_tokens(world.vault, seen)
+    await connections.begin_refresh(
+        world.db, world.account_id, "hubspot",
+        from_version=1, attempt="0b8d3a4e-7d43-4d4e-9c3f-0a7f5f4a1b2c", lease_s=-5, patience_s=0,
+    )  # fmt: skip
+    assert (await world.refresh(1)).reason == "refresh_outcome_lost"
+    from datetime import UTC, datetime
+
+    stored = await connections.store_refreshed(
+        world.db, world.vault, seen, tokens, now=datetime.now(UTC), after_rejection=False
+    )
+    assert stored.state == "connected"
+    assert (await world.activities.standing(ConnectionKey(account_id=world.account_id, provider="hubspot"))).version == 2
+
+
+async def test_a_refresh_in_order(world):
+    await world.connect()
+    standing = await world.refresh(1, after_rejection=True)
+    assert (standing.state, standing.version) == ("connected", 2)
+    assert (await world.row()).unproven
+    again = await world.refresh(1)
+    assert again.version == 2  # superseded
+    assert world.token_requests == 2
+
+
+async def test_a_provider_that_refuses_our_client_is_left_alone_for_a_while(world):
+    await world.connect()
+    world.double.configure({"client_secret": "changed"})
+    standing = await world.refresh(1)
+    assert standing.state == "connected"
+    assert standing.retry_at is not None
+    assert (await world.row()).lease_until is None
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+async def test_an_error_status_ends_the_attempt(world, status):
+    """An answer, even a bad one, is an answer: the next attempt is not the second after a lost one."""
+    await world.connect()
+    world.token_fault(status=status)
+    with pytest.raises(ApplicationError) as caught:
+        await world.refresh(1)
+    assert not caught.value.non_retryable
+    assert (await world.row()).lease_until is None
+    assert (await world.refresh(1)).version == 2
+    assert (await world.row()).lost_attempts == 0
+
+
+async def test_a_revoked_grant_is_final(world):
+    await world.connect()
+    world.double.revoke()
+    standing = await world.refresh(1)
+    assert standing.state == "reconnect_required"
+    assert standing.reason not in ("", "refresh_outcome_lost")
+    assert (await world.row()).lease_until is None
+    assert world.knowledge.asked == ["release", "hold"]
+
+
+async def test_an_exchange_sends_its_code_once(world):
+    job = await world.pending()
+    standing = await world.activities.exchange(job)
+    assert (standing.state, standing.version) == ("connected", 1)
+    assert await world.activities.exchange(job) == standing
+    assert world.token_requests == 1
+
+
+async def test_a_lost_answer_of_an_exchange_is_told_and_repeated(world):
+    job = await world.pending()
+    world.token_fault(cut="after_commit")
+    for _ in range(3):
+        with pytest.raises(ApplicationError) as caught:
+            await world.activities.exchange(job)
+        assert caught.value.non_retryable
+    assert world.token_requests == 1
+
+
+async def test_an_exchange_that_died_in_the_middle(world):
+    """The worker was killed after it had sent the code: nobody knows the answer."""
+    from supportly.storage import authorizations
+
+    job = await world.pending()
+    await authorizations.begin_exchange(world.db, world.vault, world.account_id, "hubspot", job.pending_id)
+    for _ in range(2):
+        with pytest.raises(ApplicationError) as caught:
+            await world.activities.exchange(job)
+        assert (caught.value.type, caught.value.non_retryable) == ("authorization_outcome_lost", True)
+    assert world.token_requests == 0
+
+
+async def test_tokens_in_hand_survive_what_comes_after(world):
+    """The exchange succeeds, asking who is connected fails: the next attempt goes on with the tokens."""
+    job = await world.pending()
+    world.fault(method="GET", status=503, times=2)
+    for _ in range(2):
+        with pytest.raises(ApplicationError) as caught:
+            await world.activities.exchange(job)
+        assert not caught.value.non_retryable
+    assert (await world.activities.exchange(job)).state == "connected"
+    assert world.token_requests == 1
+
+
+async def test_another_account_needs_to_be_wanted(world):
+    first = await world.connect()
+    world.double.configure({"hub_id": 777})
+    with pytest.raises(ApplicationError) as caught:
+        await world.connect()
+    assert caught.value.type == "different_account"
+    assert "cleanup" not in world.knowledge.asked
+    replaced = await world.connect(replace=True)
+    assert replaced.generation == first.generation + 1
+    assert world.knowledge.asked == ["release", "cleanup", "release"]
+
+
+async def end(world):
+    job = Disconnection(account_id=world.account_id, provider="hubspot")
+    await world.activities.begin_disconnect(job)
+    return await world.activities.retire(job)
+
+
+async def test_an_end_can_be_repeated_after_a_failed_cleanup(world):
+    await world.connect()
+    world.knowledge.away = True
+    with pytest.raises(ApplicationError):
+        await end(world)
+    world.knowledge.away = False
+    retired = await end(world)
+    assert retired.standing.state == "disconnected"
+    assert retired.revocation_id
+
+
+async def test_disconnecting_waits_for_a_refresh_that_may_be_alive(make_world):
+    world = make_world(rotation="none", lease_s=5)
+    await world.connect()
+    job = Disconnection(account_id=world.account_id, provider="hubspot")
+    world.token_fault(cut="after_commit")
+    with pytest.raises(ApplicationError):
+        await world.refresh(1)
+    assert 3 < await world.activities.begin_disconnect(job) <= 5
+
+
+async def test_without_a_connection_there_is_nothing_to_end(world):
+    with pytest.raises(ApplicationError) as caught:
+        await world.activities.begin_disconnect(Disconnection(account_id=world.account_id, provider="hubspot"))
+    assert caught.value.type == "not_connected"
+
+
+async def test_a_grant_is_revoked_then_destroyed(world):
+    await world.connect()
+    job = RevocationJob(account_id=world.account_id, provider="hubspot", revocation_id=(await end(world)).revocation_id)
+    world.fault(status=503)
+    with pytest.raises(ApplicationError) as caught:
+        await world.activities.revoke(job)
+    assert not caught.value.non_retryable
+    assert await world.activities.revoke(job)
+    asked = world.sandbox.recorder.last
+    assert await world.activities.revoke(job)  # done already
+    assert world.sandbox.recorder.last == asked
+
+
+async def test_what_cannot_be_revoked_is_destroyed(world):
+    await world.connect()
+    job = RevocationJob(account_id=world.account_id, provider="hubspot", revocation_id=(await end(world)).revocation_id)
+    await world.activities.destroy(job)
+    found = await connections.open_revocation(world.db, world.vault, world.account_id, "hubspot", job.revocation_id)
+    assert found is None
