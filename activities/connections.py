@@ -270,6 +270,7 @@ class ConnectionActivities:
         now = datetime.now(UTC)
         while True:
             try:
+                before = await connections.read(self.db, connection.account_id, connection.provider)
                 stored = await connections.store_refreshed(
                     self.db, self.vault, connection, tokens, now=now, after_rejection=after_rejection
                 )
@@ -279,6 +280,9 @@ class ConnectionActivities:
             if stored is None:
                 log.info("a late refresh of %s came after a newer one and is dropped", connection.provider)
                 stored = await connections.read(self.db, connection.account_id, connection.provider)
+            elif before is not None and before.state == "reconnect_required":
+                # Somebody had given this answer up already, and paused what hangs on the connection.
+                await self.dependent.release(connection.account_id, connection.provider)
             return self._standing(stored)
 
     async def _reconnect(self, connection: Connection, attempt: str, reason: str) -> Standing:
@@ -314,7 +318,10 @@ class ConnectionActivities:
 
     @activity.defn(name="connection_revoke")
     async def revoke(self, job: RevocationJob) -> bool:
-        """Revoke at the provider, then destroy the tokens. False where the provider has no way to revoke."""
+        """Revoke at the provider, then destroy the tokens.
+
+        False where the provider has no way to revoke, or where that would end somebody else's connection.
+        """
         with translated():
             provider = self.calls.provider(job.provider)
             found = await connections.open_revocation(
@@ -322,6 +329,9 @@ class ConnectionActivities:
             )
             if found is None:
                 return True
+            if provider.oauth.shared_grant and found.shared:
+                await connections.close_revocation(self.db, job.account_id, job.revocation_id, "shared")
+                return False
             told = await self._tell_provider(provider, found.facts, found.tokens)
             await connections.close_revocation(
                 self.db, job.account_id, job.revocation_id, "revoked" if told else "not_supported"

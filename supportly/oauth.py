@@ -60,6 +60,8 @@ class OAuth2:
     token_params: Mapping[str, Any] = field(default_factory=dict)
     """Added to both grants (Zendesk wants the lifetimes that it should give)."""
     scope_in_token_request: bool = False
+    shared_grant: bool = False
+    """Connections to one provider account share a grant, so that only the last one may revoke it."""
     rotation: Rotation = "single_use"
     expires_in: int | None = None
     """Life in seconds of an access token when the answer names none; None: it never expires."""

@@ -448,6 +448,8 @@ class Revocation:
     id: str
     facts: Mapping[str, str]
     tokens: Tokens
+    shared: bool
+    """Another connection, of this account or another, lives on a grant of the same provider account."""
 
 
 async def open_revocation(
@@ -459,11 +461,14 @@ async def open_revocation(
             revocations.c.account_id == account_id, revocations.c.id == uuid.UUID(revocation_id)
         )
         row = (await c.execute(query)).one_or_none()
-    if row is None or row.status != "open" or not row.tokens:
-        return None
+        if row is None or row.status != "open" or not row.tokens:
+            return None
+        shared = (
+            await c.execute(select(func.grant_is_shared(provider, row.tenant_key, row.connection_id)))
+        ).scalar_one()
     plain = orjson.loads(vault.open(row.tokens, _binding(account_id, provider, str(row.connection_id))))
     tokens = Tokens(access_token=plain["access_token"], refresh_token=plain["refresh_token"], facts=row.facts)
-    return Revocation(str(row.id), row.facts, tokens)
+    return Revocation(str(row.id), row.facts, tokens, shared)
 
 
 async def close_revocation(db: Database, account_id: int, revocation_id: str, status: str) -> None:

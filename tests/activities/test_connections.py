@@ -7,7 +7,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from supportly.contracts.connections import ConnectionKey, Disconnection, RevocationJob
-from supportly.storage import connections
+from supportly.storage import authorizations, connections
 
 
 async def insist(world, version):
@@ -50,24 +50,31 @@ async def test_a_lost_refresh(make_world, ours, theirs, cut, state, requests):
     assert (await world.row()).lease_until is None
 
 
-async def test_a_late_answer_clears_the_guess(make_world):
-    """The first attempt hangs past its lease, a second one says `refresh_outcome_lost`, then the answer comes."""
+async def test_a_late_answer_clears_the_guess(make_world, monkeypatch):
+    """A worker is stopped with the answer in its hands; another attempt gives it up; then the first one wakes."""
     world = make_world(rotation="single_use_with_reuse_detection")
+    world.double.configure({"rotation": "rotate_with_reuse_detection"})
     await world.connect()
-    seen = await world.row()
-    tokens = connections.open_tokens(world.vault, seen)
-    await connections.begin_refresh(
-        world.db, world.account_id, "hubspot",
-        from_version=1, attempt="0b8d3a4e-7d43-4d4e-9c3f-0a7f5f4a1b2c", lease_s=-5, patience_s=0,
-    )  # fmt: skip
-    assert (await world.refresh(1)).reason == "refresh_outcome_lost"
-    from datetime import UTC, datetime
+    woken, real = asyncio.Event(), world.activities.engine.refresh
 
-    stored = await connections.store_refreshed(
-        world.db, world.vault, seen, tokens, now=datetime.now(UTC), after_rejection=False
-    )
-    assert stored.state == "connected"
-    assert (await world.activities.standing(ConnectionKey(account_id=world.account_id, provider="hubspot"))).version == 2
+    async def asleep(*args, **options):
+        tokens = await real(*args, **options)
+        await woken.wait()
+        return tokens
+
+    monkeypatch.setattr(world.activities.engine, "refresh", asleep)
+    late = asyncio.create_task(world.refresh(1))
+    while (await world.row()).lease_until is None:
+        await asyncio.sleep(0.02)
+    assert (await insist(world, 1)).reason == "refresh_outcome_lost"
+    woken.set()
+    assert ((await late).state, (await late).version) == ("connected", 2)
+    assert world.knowledge.asked == ["release", "hold", "release"]
+    standing = await world.activities.standing(ConnectionKey(account_id=world.account_id, provider="hubspot"))
+    assert (standing.state, standing.version, standing.reason) == ("connected", 2, "")
+    world.double.expire()
+    monkeypatch.setattr(world.activities.engine, "refresh", real)
+    assert (await world.refresh(2)).version == 3  # the family lives
 
 
 async def test_a_refresh_in_order(world):
@@ -132,8 +139,6 @@ async def test_a_lost_answer_of_an_exchange_is_told_and_repeated(world):
 
 async def test_an_exchange_that_died_in_the_middle(world):
     """The worker was killed after it had sent the code: nobody knows the answer."""
-    from supportly.storage import authorizations
-
     job = await world.pending()
     await authorizations.begin_exchange(world.db, world.vault, world.account_id, "hubspot", job.pending_id)
     for _ in range(2):

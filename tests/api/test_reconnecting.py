@@ -84,3 +84,22 @@ def test_what_a_person_paused_stays_paused(service: Service, api: httpx.Client, 
     lose_the_grant(service, api, account_id * 10)
     assert connect_hubspot(api).status_code == 200
     assert schedule(service, account_id).paused
+
+
+def test_a_grant_that_others_live_on_is_not_revoked(service: Service, api: httpx.Client, account_id: int) -> None:
+    other = account_id + 500_000
+    root = f"{service.api_url}/api/v1/accounts/{other}/supportly_integrations"
+    service.control("POST", "/hubspot/settings", json={"hub_id": 7_000_000 + account_id})
+    try:
+        with httpx.Client(base_url=root, headers={"api_access_token": service.token(other)}, timeout=40) as second:
+            assert connect_hubspot(api).status_code == 200
+            assert connect_hubspot(second).status_code == 200
+            service.control("DELETE", "/requests")
+            assert api.delete("/hubspot/disconnect").json()["revoked"] is False
+            revoked = "/requests/count?provider=hubspot&path=token/revoke"
+            assert service.control("GET", revoked)["count"] == 0
+            assert second.delete("/hubspot/disconnect").json()["revoked"] is True
+            # HubSpot's revocation of a refresh token leaves issued access tokens alive: both are revoked.
+            assert service.control("GET", revoked)["count"] == 2
+    finally:
+        service.control("POST", "/hubspot/settings", json={"hub_id": 8_800_001})

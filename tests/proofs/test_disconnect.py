@@ -16,7 +16,8 @@ def stored(house, account, provider):
             text("select state, tokens, lease_until from connections where account_id = :a and provider = :p"), where
         ).one_or_none()
         waiting = c.execute(
-            text("select count(*) from revocations where account_id = :a and provider = :p and tokens is not null"), where
+            text("select count(*) from revocations where account_id = :a and provider = :p and tokens is not null"),
+            where,
         ).scalar_one()
         links = c.execute(
             text("select count(*) from contact_links where account_id = :a and provider = :p"), where

@@ -114,9 +114,7 @@ async def test_a_killed_worker_writes_once(house, account, eventually, part):
         texts = [f"killed-{turn}-{n}-{uuid.uuid4()}" for n in range(6)]
         before = house.sandbox.recorder.last
         fault(house, delay=0.8, times=-1)
-        accepted = await asyncio.gather(
-            *(log(account, n, text, wait=0) for n, text in zip(people, texts, strict=True))
-        )
+        accepted = await asyncio.gather(*(log(account, n, text, wait=0) for n, text in zip(people, texts, strict=True)))
         assert {a.status_code for a in accepted} == {202}, [a.text for a in accepted]
 
         async def sent(before=before):

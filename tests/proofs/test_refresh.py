@@ -21,7 +21,9 @@ async def test_64_callers_and_one_refresh(house, account, token_requests, part):
             *(account.call("GET", f"/hubspot/contacts/{ours}", headers={"Prefer": "wait=60"}) for ours, _ in people)
         )
         took.append(time.monotonic() - began)
-        assert [a.status_code for a in answers] == [200] * CALLERS, [a.text for a in answers if a.status_code != 200][:3]
+        assert [a.status_code for a in answers] == [200] * CALLERS, [a.text for a in answers if a.status_code != 200][
+            :3
+        ]
         found = [[record["id"] for record in a.json()["records"]] for a in answers]
         right += sum(ids == [theirs] for ids, (_, theirs) in zip(found, people, strict=True))
         refreshed += token_requests("hubspot", before)
@@ -77,7 +79,7 @@ async def test_a_refresh_that_the_provider_never_saw_or_cut_short(house, account
     assert answer.status_code == {"before": 200, "body": 409}[cut], answer.text
 
 
-@pytest.mark.parametrize("status", [404, 429, 500, 503])
+@pytest.mark.parametrize("status", [404, 503])
 async def test_an_error_of_the_token_endpoint_is_no_lost_answer(house, account, status):
     contact, _ = account.contact("zendesk")
     await account.connect("zendesk")

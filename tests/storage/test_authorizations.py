@@ -19,7 +19,13 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 def receive(db, vault, account_id):
     async def run(*, actor="ann", account=None, provider="acme", strict=False, **returned):
         return await authorizations.receive(
-            db, vault, account_id=account or account_id, provider=provider, actor=actor, returned=returned, strict=strict
+            db,
+            vault,
+            account_id=account or account_id,
+            provider=provider,
+            actor=actor,
+            returned=returned,
+            strict=strict,
         )
 
     return run
@@ -118,7 +124,9 @@ async def test_nothing_secret_lies_open_in_the_row(postgres, db, vault, attempt,
     def everything() -> str:
         engine = create_engine(postgres.admin_url)
         with engine.connect() as c:
-            found = c.execute(text("select t::text from pending_authorizations t where id = :id"), {"id": row}).scalar_one()
+            found = c.execute(
+                text("select t::text from pending_authorizations t where id = :id"), {"id": row}
+            ).scalar_one()
         engine.dispose()
         return found
 
@@ -129,7 +137,9 @@ async def test_nothing_secret_lies_open_in_the_row(postgres, db, vault, attempt,
     assert opened.verifier == verifier
     for secret in (state, verifier, "the-code-of-ann"):
         assert secret not in repr(opened)
-    await authorizations.keep_tokens(db, vault, account_id, "acme", row, Tokens("acc-1", "ref-1", PAST, ("a",), {"h": "1"}))
+    await authorizations.keep_tokens(
+        db, vault, account_id, "acme", row, Tokens("acc-1", "ref-1", PAST, ("a",), {"h": "1"})
+    )
     for secret in ("acc-1", "ref-1", verifier):
         assert secret not in everything()
     again = await authorizations.begin_exchange(db, vault, account_id, "acme", row)
@@ -138,7 +148,9 @@ async def test_nothing_secret_lies_open_in_the_row(postgres, db, vault, attempt,
     await authorizations.finish(db, account_id, row, "failed", {"error": {}}, provider="acme")
     engine = create_engine(postgres.admin_url)
     with engine.connect() as c:
-        left = c.execute(text("select verifier, returned from pending_authorizations where id = :id"), {"id": row}).one()
+        left = c.execute(
+            text("select verifier, returned from pending_authorizations where id = :id"), {"id": row}
+        ).one()
     engine.dispose()
     assert tuple(left) == (None, None)
 

@@ -46,7 +46,12 @@ async def read(db, account_id):
 
 
 async def test_a_new_connection(db, vault, connected, account_id):
-    assert (connected.state, connected.version, connected.generation, connected.refreshable) == ("connected", 1, 1, True)
+    assert (connected.state, connected.version, connected.generation, connected.refreshable) == (
+        "connected",
+        1,
+        1,
+        True,
+    )
     tokens = connections.open_tokens(vault, connected)
     assert (tokens.access_token, tokens.refresh_token) == ("access-0", "refresh-0")
     assert tokens.facts == {"hub": "hub-1"}

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Float, Integer, LargeBinary, Table, Text, create_engine, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    create_engine,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.exc import ProgrammingError
 
@@ -68,7 +80,10 @@ def test_migrations_and_models_agree(postgres):
 
 def test_the_database_holds_no_table_that_nobody_declares(postgres):
     engine = create_engine(postgres.admin_url)
-    query = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"
+    query = (
+        "select relname from pg_class where relnamespace = 'public'::regnamespace "
+        "and relkind in ('r', 'p') and not relispartition"
+    )
     with engine.connect() as connection:
         found = set(connection.execute(text(query)).scalars())
     engine.dispose()
@@ -97,7 +112,10 @@ async def test_the_application_cannot_get_around_the_policies(db: Database):
         ).scalar_one()
         memberships = (
             await c.execute(
-                text("select count(*) from pg_auth_members m join pg_roles r on r.oid = m.member where r.rolname = current_user")
+                text(
+                    "select count(*) from pg_auth_members m join pg_roles r on r.oid = m.member "
+                    "where r.rolname = current_user"
+                )
             )
         ).scalar_one()
     assert tuple(role) == ("supportly_app", False, False, False, False, False)
@@ -176,7 +194,11 @@ async def test_a_transaction_leaves_no_tenant_behind(db: Database, account_id: i
 async def test_tokens_are_read_and_never_written_by_the_service(db: Database):
     async with db.system() as c:
         await c.execute(text("select * from api_tokens"))
-    for statement in ("delete from api_tokens", "update api_tokens set role = 'administrator'", "drop table api_tokens"):
+    for statement in (
+        "delete from api_tokens",
+        "update api_tokens set role = 'administrator'",
+        "drop table api_tokens",
+    ):
         with pytest.raises(ProgrammingError, match="permission denied|must be owner"):
             async with db.system() as c:
                 await c.execute(text(statement))

@@ -136,8 +136,10 @@ def test_counts_add_up():
     assert total == Counts(seen=5, added=1, deleted=1)
 
 
-SAFE = re.compile(r"acct/\d+/[a-z]+(/(connection|knowledge|knowledge/schedule|contact/\d+/(lookup|sync|plan)|"
-                  r"contact/\d+/activity/[0-9a-f-]+|action/[0-9a-f-]+))")
+SAFE = re.compile(
+    r"acct/\d+/[a-z]+(/(connection|knowledge|knowledge/schedule|contact/\d+/(lookup|sync|plan)|"
+    r"contact/\d+/activity/[0-9a-f-]+|action/[0-9a-f-]+))"
+)
 
 
 def test_ids_hold_numbers_names_and_hashes_only():

@@ -28,7 +28,7 @@ def tree(base=SupportlyError):
 HERE = [kind for kind in tree() if kind.__module__.startswith(("supportly.", "activities."))]
 BUILT = {
     supportly.oauth.GrantRefused: lambda: supportly.oauth.GrantRefused("Gone.", reason="revoked_by_user"),
-    activities.calls.TokenPending: lambda: activities.calls.TokenPending(),
+    activities.calls.TokenPending: activities.calls.TokenPending,
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -128,9 +129,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
 
 @asynccontextmanager
 async def working(client: Client, double: Double) -> AsyncIterator[Any]:
-    async with Worker(
-        client, task_queue=QUEUE, workflows=[ConnectionWorkflow, Revocation], activities=double.all()
-    ):
+    async with Worker(client, task_queue=QUEUE, workflows=[ConnectionWorkflow, Revocation], activities=double.all()):
         yield await client.start_workflow(
             ConnectionWorkflow.run, ENTITY, id=f"connection-{id(double)}", task_queue=QUEUE
         )
@@ -170,7 +169,7 @@ async def test_it_refreshes_before_the_end_and_no_oftener_than_needed(skipping, 
         began = (await skipping.get_current_time(), 1, False)
         await skipping.sleep(time)
         moments = [began, *double.refreshes]
-        gaps = [later[0] - earlier[0] for earlier, later in zip(moments, moments[1:], strict=False)]
+        gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(moments)]
         assert time / life <= len(double.refreshes) + 1 <= most + 1 or life < timedelta(minutes=1)
         assert min(gaps) >= timedelta(seconds=59)
         assert max(gaps) < life or life < timedelta(minutes=1)
@@ -376,6 +375,7 @@ async def test_continuing_as_new_loses_no_update_and_no_standing(short_histories
     double = Double(now, timedelta(hours=1))
     async with working(client, double) as handle:
         await authorize(handle, "first")
+
         async def reject() -> None:
             while True:
                 with contextlib.suppress(RPCError):  # the signal met a run that had just ended

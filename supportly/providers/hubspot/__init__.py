@@ -56,6 +56,7 @@ class HubSpot(HubSpotContacts, HubSpotActivities, HubSpotKnowledge):
         ),
         optional_scope_param="optional_scope",
         pkce=True,
+        shared_grant=True,
         # No word of HubSpot on rotation. A new token is kept; should the old one be dead, HubSpot says so itself.
         rotation="none",
         expires_in=1800,
