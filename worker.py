@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
@@ -170,4 +171,6 @@ async def main() -> None:
 _STOPPERS: Final[Sequence[signal.Signals]] = (signal.SIGTERM, signal.SIGINT)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # uvloop does the same work in about two thirds of the processor time.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

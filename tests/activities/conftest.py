@@ -75,6 +75,8 @@ class World:
     knowledge: Knowledge = field(default_factory=Knowledge)
 
     def __post_init__(self) -> None:
+        # A HubSpot account of its own: grants that several of our accounts share are not revoked.
+        self.double.configure({"hub_id": 10_000_000 + self.account_id})
         original = get("hubspot")
         kind = type(original)
         self.provider = type("Here", (kind,), {"oauth": replace(kind.oauth, rotation=self.rotation)})()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -13,11 +14,14 @@ from supportly.storage import authorizations, connections
 async def insist(world, version):
     """Refresh as Temporal would: again after the pause that each failure asks for."""
     for _ in range(8):
+        pause = timedelta(seconds=0.05)
         try:
             return await world.refresh(version)
         except ApplicationError as error:
-            assert not error.non_retryable
-            await asyncio.sleep(error.next_retry_delay.total_seconds() if error.next_retry_delay else 0.05)
+            if error.non_retryable:
+                raise
+            pause = error.next_retry_delay or pause
+        await asyncio.sleep(pause.total_seconds())
     raise AssertionError("it never ended")
 
 
@@ -55,17 +59,17 @@ async def test_a_late_answer_clears_the_guess(make_world, monkeypatch):
     world = make_world(rotation="single_use_with_reuse_detection")
     world.double.configure({"rotation": "rotate_with_reuse_detection"})
     await world.connect()
-    woken, real = asyncio.Event(), world.activities.engine.refresh
+    sent, woken, real = asyncio.Event(), asyncio.Event(), world.activities.engine.refresh
 
     async def asleep(*args, **options):
         tokens = await real(*args, **options)
+        sent.set()
         await woken.wait()
         return tokens
 
     monkeypatch.setattr(world.activities.engine, "refresh", asleep)
     late = asyncio.create_task(world.refresh(1))
-    while (await world.row()).lease_until is None:
-        await asyncio.sleep(0.02)
+    await sent.wait()
     assert (await insist(world, 1)).reason == "refresh_outcome_lost"
     woken.set()
     assert ((await late).state, (await late).version) == ("connected", 2)
@@ -216,6 +220,23 @@ async def test_a_grant_is_revoked_then_destroyed(world):
     asked = world.sandbox.recorder.last
     assert await world.activities.revoke(job)  # done already
     assert world.sandbox.recorder.last == asked
+
+
+async def test_a_grant_that_another_account_uses_too_is_not_revoked(db, account_id, world):
+    """HubSpot revokes for the whole installation: the other account would lose its connection."""
+    neighbour = type(world)(db, account_id + 300_000, sandbox=world.sandbox)
+    world.double.configure({"hub_id": 20_000_000 + account_id})
+    await world.connect()
+    await neighbour.connect()
+    job = RevocationJob(account_id=world.account_id, provider="hubspot", revocation_id=(await end(world)).revocation_id)
+    asked = world.sandbox.recorder.last
+    assert not await world.activities.revoke(job)
+    assert world.sandbox.recorder.last == asked
+    assert await connections.open_revocation(db, world.vault, account_id, "hubspot", job.revocation_id) is None
+    last = RevocationJob(
+        account_id=neighbour.account_id, provider="hubspot", revocation_id=(await end(neighbour)).revocation_id
+    )
+    assert await neighbour.activities.revoke(last)
 
 
 async def test_what_cannot_be_revoked_is_destroyed(world):

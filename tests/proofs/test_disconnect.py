@@ -27,7 +27,7 @@ def stored(house, account, provider):
 
 
 @pytest.mark.slow
-async def test_disconnect_races_refresh_sync_and_callback(house, account, eventually, part):
+async def test_disconnect_races_refresh_sync_and_callback(house, account, eventually, part, figure):
     rounds, source = part(36, 6), random.Random(1)
     contact, _ = account.contact()
     double = house.sandbox.doubles["hubspot"]
@@ -76,4 +76,4 @@ async def test_disconnect_races_refresh_sync_and_callback(house, account, eventu
 
         await eventually(clean, 30)
         assert mine
-    print(f"{rounds} races: {outcomes}")
+    figure(f"{rounds} races: {outcomes}")

@@ -105,7 +105,7 @@ async def test_two_contacts_with_one_address_make_one_record(house, account):
 
 
 @pytest.mark.slow
-async def test_a_killed_worker_writes_once(house, account, eventually, part):
+async def test_a_killed_worker_writes_once(house, account, eventually, part, figure):
     """SIGKILL while notes are on their way: some were sent and are committed by the provider after our death."""
     rounds = part(5, 1)
     await account.connect("hubspot")
@@ -124,7 +124,7 @@ async def test_a_killed_worker_writes_once(house, account, eventually, part):
         house.kill_worker()
         sent_by_the_dead = await sent()
         house.sandbox.faults.armed.clear()
-        assert 0 < sent_by_the_dead
+        assert sent_by_the_dead > 0
         await asyncio.sleep(1)  # now the provider has committed what it had received
         house.start_worker()
 
@@ -135,4 +135,4 @@ async def test_a_killed_worker_writes_once(house, account, eventually, part):
 
         assert await eventually(ended, 150) == ["succeeded"] * 6
         assert [len(notes(house, text)) for text in texts] == [1] * 6
-        print(f"killed with {sent_by_the_dead} of 6 notes sent: each is there once")
+        figure(f"killed with {sent_by_the_dead} of 6 notes sent: each is there once")

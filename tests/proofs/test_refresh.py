@@ -9,7 +9,7 @@ CALLERS = 64
 
 
 @pytest.mark.slow
-async def test_64_callers_and_one_refresh(house, account, token_requests, part):
+async def test_64_callers_and_one_refresh(house, account, token_requests, part, figure):
     """Each round the token expires, and 64 callers ask for 64 different contacts at once."""
     people = [account.contact() for _ in range(CALLERS)]
     await account.connect("hubspot")
@@ -27,7 +27,7 @@ async def test_64_callers_and_one_refresh(house, account, token_requests, part):
         found = [[record["id"] for record in a.json()["records"]] for a in answers]
         right += sum(ids == [theirs] for ids, (_, theirs) in zip(found, people, strict=True))
         refreshed += token_requests("hubspot", before)
-    print(f"{CALLERS} callers, {rounds} rounds: {refreshed} token requests, {right} right, slowest {max(took):.1f} s")
+    figure(f"{CALLERS} callers, {rounds} rounds: {refreshed} token requests, {right} right, slowest {max(took):.1f} s")
     assert (refreshed, right) == (rounds, CALLERS * rounds)
 
 

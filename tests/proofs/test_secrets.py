@@ -13,7 +13,6 @@ from temporalio.api.common.v1 import Payload
 
 from supportly import temporal
 
-
 BOOKKEEPING = {
     "seq", "attempt", "activity_id", "activity_type", "complete_time", "backoff", "original_schedule_time",
     "activation_index",
@@ -117,12 +116,11 @@ async def decrypted(house, account) -> tuple[str, int, set[str]]:
             for payload in payloads(event):
                 if payload.metadata["encoding"] != temporal.ENCODING:
                     plain_ones.add(payload.data.decode())
-                for plain in await codec.decode([payload]):
-                    texts.append(plain.data.decode("utf-8", "replace"))
+                texts += [plain.data.decode("utf-8", "replace") for plain in await codec.decode([payload])]
     return "\n".join(texts), len(workflows), plain_ones
 
 
-async def test_planted_markers_are_found_nowhere(house, account, plant, eventually):
+async def test_planted_markers_are_found_nowhere(house, account, plant, eventually, figure):
     fields, word = plant
     contact, _ = account.contact("hubspot", **fields)
     errors = await live(account, contact, word)
@@ -161,8 +159,8 @@ async def test_planted_markers_are_found_nowhere(house, account, plant, eventual
     assert all(set(json.loads(other)) <= BOOKKEEPING for other in in_the_clear - attributes), in_the_clear
     assert word in clear
     assert not [secret for secret in secrets if secret in clear]
-    print(
-        f"{len(secrets)} secrets and 1 contact: not in {len(raw):,} bytes of Temporal's files, {len(logged):,} of logs, "
+    figure(
+        f"{len(secrets)} secrets and 1 contact: not in {len(raw):,} bytes of Temporal, {len(logged):,} of logs, "
         f"{len(errors)} error answers; no secret in {histories} decrypted histories ({len(clear):,} characters)"
     )
 

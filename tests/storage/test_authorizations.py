@@ -51,7 +51,7 @@ async def test_the_same_callback_ten_times_at_once_is_one(attempt, receive):
 
 
 async def test_every_bad_callback_hears_the_same(db, attempt, receive, account_id):
-    used, expired, foreign, void = (new_state() for _ in range(4))
+    used, expired, foreign = (new_state() for _ in range(3))
     await attempt(state=used)
     await receive(code="c", state=used)
     await attempt(state=expired, expires_at=datetime.now(UTC) - timedelta(seconds=1))

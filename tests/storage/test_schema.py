@@ -9,7 +9,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
     Boolean,
     DateTime,
     Float,
@@ -31,34 +30,27 @@ assert knowledge_tables  # it adds its tables to `metadata`
 TENANTS = [table for table in metadata.sorted_tables if table.name not in OUTSIDE_TENANCY]
 
 
+VALUES = (
+    (UUID, lambda kind: uuid.uuid4()),
+    (JSONB, lambda kind: {}),
+    (ARRAY, lambda kind: []),
+    (DateTime, lambda kind: datetime.now(UTC)),
+    (Boolean, lambda kind: False),
+    (LargeBinary, lambda kind: uuid.uuid4().bytes),
+    (Integer | Float, lambda kind: 1),  # BigInteger too
+    (Text, lambda kind: uuid.uuid4().hex),
+    (object, lambda kind: [0.0] * kind.dim),  # a vector
+)
+
+
 def sample(table: Table, account_id: int) -> dict[str, Any]:
     """A row that every column takes."""
-    values: dict[str, Any] = {}
-    for column in table.columns:
-        if column.computed is not None:
-            continue
-        kind = column.type
-        if column.name == "account_id":
-            values[column.name] = account_id
-        elif isinstance(kind, UUID):
-            values[column.name] = uuid.uuid4()
-        elif isinstance(kind, JSONB):
-            values[column.name] = {}
-        elif isinstance(kind, ARRAY):
-            values[column.name] = []
-        elif isinstance(kind, DateTime):
-            values[column.name] = datetime.now(UTC)
-        elif isinstance(kind, Boolean):
-            values[column.name] = False
-        elif isinstance(kind, LargeBinary):
-            values[column.name] = uuid.uuid4().bytes
-        elif isinstance(kind, BigInteger | Integer | Float):
-            values[column.name] = 1
-        elif isinstance(kind, Text):
-            values[column.name] = uuid.uuid4().hex
-        else:  # a vector
-            values[column.name] = [0.0] * kind.dim
-    return values
+    makers = {
+        column.name: next(make for kind, make in VALUES if isinstance(column.type, kind))
+        for column in table.columns
+        if column.computed is None
+    }
+    return {name: make(table.c[name].type) for name, make in makers.items()} | {"account_id": account_id}
 
 
 def test_migrations_and_models_agree(postgres):
