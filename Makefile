@@ -42,7 +42,7 @@ coverage: setup ## Run the tests and measure branch coverage
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
-	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o faulthandler_timeout=900 $(PYTEST_ARGS)
 
 bench: setup ## Measure: each figure is one JSON object with what it is compared to
 	@$(BIN)/python -m bench.api

@@ -11,6 +11,16 @@ import pytest
 SECRET_WORDS = ("access_token", "refresh_token", "client_secret", "verifier", "sandbox-hubspot-secret")
 
 
+@pytest.fixture
+def hub_of_its_own(account):
+    """HubSpot's account of this test alone: a grant that other accounts share would not be revoked."""
+    control, usual = account.service.control, account.service.control("GET", "/hubspot/settings")["hub_id"]
+    control("POST", "/hubspot/settings", json={"hub_id": 9_000_000 + account.account_id})
+    yield
+    control("POST", "/hubspot/settings", json={"hub_id": usual})
+
+
+@pytest.mark.usefixtures("hub_of_its_own")
 def test_a_connection_lives_from_callback_to_disconnect(account):
     assert account.call("GET", "/hubspot").json()["status"] == "not_connected"
     made = account.connect("hubspot")

@@ -117,6 +117,4 @@ class Acme(WritesContacts, LogsActivities, StreamsKnowledge):
 
 def person(raw: dict[str, Any]) -> Record:
     """A person of Acme as a record."""
-    return Record(
-        id=str(raw["id"]), name=raw.get("full_name"), email=raw.get("mail"), phone=raw.get("phone"), raw=raw
-    )
+    return Record(id=str(raw["id"]), name=raw.get("full_name"), email=raw.get("mail"), phone=raw.get("phone"), raw=raw)

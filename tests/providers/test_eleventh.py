@@ -34,11 +34,8 @@ def test_a_new_provider_costs_a_file_a_double_and_a_line(acme: Acme, service: Se
     token, contact = service.token(account_id), account_id * 10
     root = f"{service.api_url}/api/v1/accounts/{account_id}/supportly_integrations"
     service.control("POST", "/supportly/settings", json={"accounts": [1, 2, 3, account_id]})
-    service.control(
-        "POST",
-        "/supportly/seed",
-        json={"contacts": [{"id": contact, "account_id": account_id, "name": "Nova Kane", "email": "nova@example.com"}]},
-    )
+    nova = {"id": contact, "account_id": account_id, "name": "Nova Kane", "email": "nova@example.com"}
+    service.control("POST", "/supportly/seed", json={"contacts": [nova]})
     service.control(
         "POST",
         "/acme/seed",
