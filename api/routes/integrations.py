@@ -109,6 +109,7 @@ class SettingsBody(BaseModel):
     settings: dict[str, Any] = Field(description="Names and values; null resets one to its default.")
 
 
+@router.get("/", include_in_schema=False)
 @router.get("", **documented("All integrations", example={"integrations": [EXAMPLE]}, failures=READS))
 async def list_integrations(at: AgentTenant) -> Response:
     """All ten integrations with their connection status and capabilities.
