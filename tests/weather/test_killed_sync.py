@@ -4,6 +4,7 @@ import os
 import signal
 
 import psycopg
+import pytest
 
 from supportly.dev.stack import Stack
 from tests.weather.conftest import WHOLE, Account, control, until
@@ -31,6 +32,7 @@ def last_run(account: Account) -> dict | None:
     return run if run and run["state"] != "running" else None
 
 
+@pytest.mark.slow
 def test_a_killed_sync_ends_like_an_undisturbed_one(stack: Stack, record_property) -> None:
     control(stack, "POST", "/zendesk/seed", json={"generate": {"articles": ARTICLES, "seed": 7}})
     undisturbed, killed = Account(stack, 2), Account(stack, 3)
