@@ -19,7 +19,6 @@ from supportly.contracts.connections import Entity
 from supportly.crypto import Vault
 from supportly.errors import (
     NotConnected,
-    NotFound,
     ProviderFailure,
     ReconnectRequired,
     SupportlyError,
@@ -107,7 +106,7 @@ class Calls:
         async with self.db.tenant(account_id) as c:
             row = await connections.read_in(c, account_id, provider)
             stored = await provider_settings.read_in(c, account_id, provider)
-            linked = await links.linked_in(c, account_id, provider, contact_id) if contact_id is not None else None
+            linked = await links.linked(c, account_id, provider, contact_id) if contact_id is not None else None
         connection = usable(row, found)
         if connection.expires_at is not None and connection.expires_at - SKEW <= datetime.now(UTC):
             await self._tell(connection)
@@ -186,8 +185,3 @@ def read_settings(provider: Provider, stored: object) -> ProviderSettings:
     values = dict(stored) if isinstance(stored, dict) else {}
     known = {k: v for k, v in values.items() if k in provider.settings.model_fields}
     return provider.settings.model_validate(known)
-
-
-def not_found(provider: Provider, what: str) -> NotFound:
-    """The provider has no such record."""
-    return NotFound(f"{provider.title} has no {what}.")

@@ -136,7 +136,3 @@ class Vault:
             return AESGCM(data_key).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context)
         except (InvalidTag, ValueError):
             raise CannotOpen("the value is damaged or belongs elsewhere") from None
-
-    def needs_rewrap(self, sealed: str) -> bool:
-        """True when a key other than the current one sealed this value."""
-        return sealed.split(".", 2)[1] != self._keys.current

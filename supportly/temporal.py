@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -95,8 +95,3 @@ def waiting(account_id: int) -> Priority:
 def bulk(account_id: int) -> Priority:
     """Priority of bulk work; accounts take turns."""
     return Priority(priority_key=ids.PRIORITY_BULK, fairness_key=str(account_id))
-
-
-def key_ids(payloads: Iterable[Payload]) -> set[str]:
-    """Ids of the keys that sealed `payloads`; what still needs an old key."""
-    return {p.metadata["encryption-key-id"].decode() for p in payloads if "encryption-key-id" in p.metadata}

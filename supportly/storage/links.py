@@ -13,14 +13,8 @@ from supportly.storage.database import Database
 from supportly.storage.tables import connections, contact_claims, contact_links
 
 
-async def linked(db: Database, account_id: int, provider: str, contact_id: int) -> str | None:
+async def linked(c: AsyncConnection, account_id: int, provider: str, contact_id: int) -> str | None:
     """The record that a contact is linked to."""
-    async with db.tenant(account_id) as c:
-        return await linked_in(c, account_id, provider, contact_id)
-
-
-async def linked_in(c: AsyncConnection, account_id: int, provider: str, contact_id: int) -> str | None:
-    """`linked` within a transaction."""
     query = select(contact_links.c.record_id).where(
         contact_links.c.account_id == account_id,
         contact_links.c.provider == provider,

@@ -9,11 +9,17 @@ import pytest
 
 from supportly.crypto import KeyRing, Vault
 from supportly.oauth import Tokens, new_state
-from supportly.storage import authorizations, connections
+from supportly.storage import authorizations, connections, links
 from supportly.storage.connections import Connection, NewGrant, Placed, Refused
 from supportly.storage.database import Database
 
 PROVIDER = "acme"
+
+
+async def linked(db: Database, account_id: int, provider: str, contact_id: int) -> str | None:
+    """The record that a contact is linked to."""
+    async with db.tenant(account_id) as c:
+        return await links.linked(c, account_id, provider, contact_id)
 
 
 @pytest.fixture

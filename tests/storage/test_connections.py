@@ -11,6 +11,7 @@ from supportly.crypto import CannotOpen
 from supportly.oauth import Tokens
 from supportly.storage import connections, links, markers
 from supportly.storage.connections import Placed, Refused
+from tests.storage.conftest import linked
 
 NOW = datetime.now(UTC)
 P = "acme"
@@ -234,7 +235,7 @@ async def fill(db, vault, connection, operation):
 
 async def kept(db, vault, connection, operation):
     """Whether link, claim and marker of a connection are still there."""
-    link = await links.linked(db, connection.account_id, P, 5) is not None
+    link = await linked(db, connection.account_id, P, 5) is not None
     claimed, _ = await links.claim(db, connection.account_id, connection.connection_id, "h", owner="x", seconds=60)
     marker = await markers.intend(
         db, vault, connection.account_id, P, operation, generation=connection.generation, lease_s=60
@@ -286,7 +287,7 @@ async def test_what_an_old_generation_writes_is_dropped(db, account_id, connect,
     assert not await links.link(
         db, account_id, P, 5, connection_id=connected.connection_id, generation=1, record_id="r", url=None
     )
-    assert await links.linked(db, account_id, P, 5) is None
+    assert await linked(db, account_id, P, 5) is None
 
 
 async def test_links_of_an_ended_connection_are_not_written(db, account_id, connected):
@@ -295,7 +296,7 @@ async def test_links_of_an_ended_connection_are_not_written(db, account_id, conn
     await connections.begin_disconnect(db, account_id, P)
     assert not await links.link(db, account_id, P, 6, **values)
     await connections.retire(db, account_id, P)
-    assert await links.linked(db, account_id, P, 5) is None
+    assert await linked(db, account_id, P, 5) is None
 
 
 async def test_connecting_again_keeps_the_old_grant_from_being_revoked(db, vault, account_id, connect, connected):

@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 
 from supportly.crypto import CannotOpen
 from supportly.storage import links, markers
+from tests.storage.conftest import linked
 
 P = "acme"
 
@@ -52,12 +53,12 @@ async def test_a_claim_is_given_back_by_its_owner_only(db, account_id, claim):
 
 async def test_links_are_replaced_and_forgotten(db, account_id, connected):
     where = {"connection_id": connected.connection_id, "generation": 1}
-    assert await links.linked(db, account_id, P, 1) is None
+    assert await linked(db, account_id, P, 1) is None
     for record in ("r1", "r2"):
         assert await links.link(db, account_id, P, 1, **where, record_id=record, url=None)
-        assert await links.linked(db, account_id, P, 1) == record
+        assert await linked(db, account_id, P, 1) == record
     await links.unlink(db, account_id, P, 1)
-    assert await links.linked(db, account_id, P, 1) is None
+    assert await linked(db, account_id, P, 1) is None
 
 
 @pytest.fixture
