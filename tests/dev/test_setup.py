@@ -123,7 +123,7 @@ def test_a_python_that_is_too_old_or_missing_is_one_sentence() -> None:
 
 def test_the_lock_names_no_index_and_hashes_everything() -> None:
     text = (ROOT / "requirements.lock").read_text()
-    assert "--index-url" not in text
+    assert "index-url" not in text
     assert "://" not in text
     entries = text.replace("\\\n", "").splitlines()
     assert len(entries) > 100
