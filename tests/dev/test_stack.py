@@ -99,7 +99,8 @@ def test_ctrl_c_in_the_middle_of_a_start_leaves_no_process(start_cli: Start, dir
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    eventually(lambda: (directory / after).exists() or process.poll() is not None)
+    # Both: the start is as far as that, and the watcher has met a child, so that there is something to leave behind.
+    eventually(lambda: ((directory / after).exists() and seen) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     stop.set()
