@@ -13,10 +13,10 @@ from typing import Any
 import uvicorn
 
 import sandbox
-from sandbox.demo import demo
 from sandbox.double import Clock, Double, Record, Reply, Request
 from sandbox.faults import TRANSPORT, ConnectionCut, CuttableProtocol, Fault, Faults
 from sandbox.recorder import Recorder
+from sandbox.world import demo
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -154,7 +154,8 @@ class Sandbox:
                 self.reset()
                 return Reply({"reset": True})
             case "POST", "demo":
-                return Reply({name: self.doubles[name].seed(data)["seeded"] for name, data in demo(self.clock.now())})
+                world = demo(self.clock.now()).items()
+                return Reply({name: self.doubles[name].seed(data)["seeded"] for name, data in world})
             case "POST", "clock":
                 self.clock.offset += float(request.object["advance"])
                 return Reply({"now": self.clock.now(), "offset": self.clock.offset})

@@ -12,7 +12,7 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -378,8 +378,11 @@ class Http:
         json: Any = None,
         form: Pairs | None = None,
         headers: Mapping[str, str] | None = None,
+        weight: float = 1,
     ) -> Answer:
         """Send one request; None values in `params` are left out.
+
+        `weight` multiplies what the call costs, where only the caller knows it (points of a GraphQL query).
 
         Raises what `Policy.read_error` makes of an error answer, Throttled when our own budget is spent, and
         ProviderFailure for a host that this connection may not reach.
@@ -396,7 +399,8 @@ class Http:
             query = urlencode([(k, _text(v)) for k, v in pairs if v is not None])
             url += ("&" if "?" in url else "?") + query if query else ""
         target = urlsplit(url).path
-        wait = await self.budget.spend(self.policy.costs(method, target, self.account), self.lane)
+        costs = [replace(c, amount=c.amount * weight) for c in self.policy.costs(method, target, self.account)]
+        wait = await self.budget.spend(costs, self.lane)
         if wait > 0:
             raise Throttled("The rate budget for this provider is spent for now.", retry_after=wait)
         content, kind = _encode(json, form)

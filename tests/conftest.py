@@ -24,6 +24,7 @@ from sandbox.app import server as sandbox_server
 from supportly.dev.postgres import Postgres
 from supportly.dev.processes import free_port
 from supportly.dev.temporal import Temporal
+from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 from supportly.storage import tokens
 from supportly.storage.database import Database
@@ -185,7 +186,7 @@ def settings(postgres: Postgres, temporal: Temporal, sandbox_url: str) -> Iterat
     """Settings of the service under test; the environment names the OAuth clients."""
     clients = {
         f"SUPPORTLY_{provider.upper()}_CLIENT_{kind.upper()}": f"sandbox-{provider}-{word}"
-        for provider in ("hubspot", "zendesk", "schedly", "acme")
+        for provider in (*(known.id for known in PROVIDERS), "acme")
         for kind, word in (("id", "client"), ("secret", "secret"))
     }
     with pytest.MonkeyPatch.context() as patch:

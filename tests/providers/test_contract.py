@@ -113,9 +113,9 @@ async def test_two_accounts_of_a_provider_are_told_apart(provider):
     keys = []
     for number in (5001, 5002):
         world = World(provider)
-        known = {name: number for name in ("hub_id", "user_id", "organization_id") if name in world.double.settings}
+        known, parts = SEEDS[provider.id].account(number)
         world.double.configure(known)
-        world.parts = {name: f"{value}{number}" for name, value in world.parts.items()}
+        world.parts |= parts
         keys.append((await provider.identify(world.http(await world.tokens()))).tenant_key)
     assert keys[0] != keys[1]
 
