@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -44,6 +44,7 @@ def iso(moment: float, timespec: str = "milliseconds") -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+@lru_cache(100_000)  # lists compare the same stamps on every page
 def epoch(text: str) -> float:
     """Epoch seconds of an ISO 8601 date or time (UTC when it names no zone), or of milliseconds."""
     if re.fullmatch(r"\d{9,}", text):

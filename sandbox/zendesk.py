@@ -706,11 +706,14 @@ class Zendesk(Double):
 
     def list_articles(self, request: Request, locale: str | None = None, section: str | None = None) -> Reply:
         self.help_center(request)
-        rows = [a for a in self.records["article"].values() if section is None or str(a["section_id"]) == section]
-        reply = self.listing(request, "articles", self.views(request, rows, locale))
-        if "translations" in request.values("include"):  # side-loaded into each article
-            for view in reply.body["articles"]:
-                view["translations"] = self.records["article"][str(view["id"])]["translations"]
+        rows = [
+            a for a in self.records["article"].values()
+            if (section is None or str(a["section_id"]) == section)
+            and (locale is None or any(item["locale"] == locale for item in a["translations"]))
+        ]  # fmt: skip
+        reply = self.listing(request, "articles", rows)
+        page = (self.records["article"][str(shown["id"])] for shown in reply.body["articles"])
+        reply.body["articles"] = self.views(request, page, locale)
         return reply
 
     @routes.on("GET", HC + "/articles")

@@ -29,10 +29,24 @@ from supportly.settings import Settings
 from supportly.storage import tokens
 from supportly.storage.database import Database
 from tests.eleventh.acme_double import AcmeDouble
+from tests.providers import table
 
 T = TypeVar("T")
 SHARED = Path(__file__).parents[2] / "shared"
 _accounts = itertools.count(1000)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Every report says what its test shows."""
+    table.note(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What ran and passed, provider by capability."""
+    if lines := table.table(terminalreporter.stats.get("passed", [])):
+        terminalreporter.section("shown by the contract suite: cases that passed")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ class World:
 
     def __post_init__(self) -> None:
         transport = Dated(self.sandbox)
-        self.outbound = Outbound(timeout_s=self.timeout_s, max_bytes=5_000_000, transport=transport)
+        self.outbound = Outbound(timeout_s=self.timeout_s, max_bytes=20_000_000, transport=transport)
         self.browser = httpx.AsyncClient(transport=transport)
         self.engine = Engine(self.outbound)
         self.double.configure({"access_token_ttl": 86_400})  # tests move the clock by hours

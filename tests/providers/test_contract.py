@@ -1,4 +1,7 @@
-"""What every available provider promises, run against its double. A new provider adds one entry to `seeds.py`."""
+"""What every available provider promises, run against its double. A new provider adds one module to `seeds/`.
+
+A test under `shows(…)` proves a capability: `tests/providers/table.py` counts, by provider, what has really passed.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from supportly.provider import FindsContacts, LogsActivities, PagedParams, Strea
 from supportly.providers import PROVIDERS
 from tests.providers.harness import World
 from tests.providers.seeds import SEEDS
+from tests.providers.table import shows
 
 AVAILABLE = [provider for provider in PROVIDERS if provider.available]
 MOST_PAGES = 50
@@ -47,6 +51,16 @@ EVERY_ACTION = pytest.mark.parametrize(("provider", "name"), ACTIONS, ids=[f"{p.
 PAGED = [(p, name) for p, name in ACTIONS if issubclass(p.actions[name].params, PagedParams)]
 EVERY_PAGED = pytest.mark.parametrize(("provider", "name"), PAGED, ids=[f"{p.id}-{name}" for p, name in PAGED])
 KINDS = [(p, kind) for p in AVAILABLE if isinstance(p, LogsActivities) for kind in p.activity_kinds]
+BREAKABLE = [(p, s) for p, s in STREAMS if SEEDS[p.id].streams[s].broken]
+EVERY_BREAKABLE = pytest.mark.parametrize(("provider", "stream"), BREAKABLE, ids=[f"{p.id}-{s}" for p, s in BREAKABLE])
+SHEET_ERRORS = [(p, error) for p in AVAILABLE for error in SEEDS[p.id].errors]
+EVERY_SHEET_ERROR = pytest.mark.parametrize(
+    ("provider", "expected"), SHEET_ERRORS, ids=[f"{p.id}-{error.name}" for p, error in SHEET_ERRORS]
+)
+LIMITS = [(p, limit) for p in AVAILABLE for limit in SEEDS[p.id].limits]
+EVERY_LIMIT = pytest.mark.parametrize(
+    ("provider", "limit"), LIMITS, ids=[f"{p.id}-{limit.name}" for p, limit in LIMITS]
+)
 EVERY_KIND = pytest.mark.parametrize(("provider", "kind"), KINDS, ids=[f"{p.id}-{kind}" for p, kind in KINDS])
 
 
@@ -87,6 +101,7 @@ def test_the_suite_knows_every_available_provider():
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_connection_lives_from_consent_to_refresh(world, provider):
     state, verifier = new_state(), new_verifier() if provider.oauth.pkce else None
     returned = await world.consent(state=state, verifier=verifier)
@@ -109,6 +124,7 @@ async def test_a_connection_lives_from_consent_to_refresh(world, provider):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_two_accounts_of_a_provider_are_told_apart(provider):
     keys = []
     for number in (5001, 5002):
@@ -121,6 +137,7 @@ async def test_two_accounts_of_a_provider_are_told_apart(provider):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_person_who_declines_comes_back_with_an_error(world):
     returned = await world.consent(deny=True)
     assert returned["error"] == "access_denied"
@@ -128,6 +145,7 @@ async def test_a_person_who_declines_comes_back_with_an_error(world):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_code_is_good_once_and_only_with_its_verifier(world, provider):
     verifier = new_verifier() if provider.oauth.pkce else None
     code = (await world.consent(verifier=verifier))["code"]
@@ -140,6 +158,7 @@ async def test_a_code_is_good_once_and_only_with_its_verifier(world, provider):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_grant_that_the_user_ended_is_refused_for_good(world, provider):
     tokens = await world.tokens()
     world.double.revoke()
@@ -153,6 +172,7 @@ async def test_a_grant_that_the_user_ended_is_refused_for_good(world, provider):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_wrong_client_secret_is_an_operators_matter(world):
     tokens = await world.tokens()
     world.client = Client(world.client.id, "wrong")
@@ -161,6 +181,7 @@ async def test_a_wrong_client_secret_is_an_operators_matter(world):
 
 
 @EVERY
+@shows("connect and refresh")
 async def test_a_token_endpoint_that_fails_is_no_refusal(world):
     tokens = await world.tokens()
     for fault in ({"status": 503, "body": "<html>busy</html>", "content_type": "text/html"}, {"cut": "body"}):
@@ -172,6 +193,7 @@ async def test_a_token_endpoint_that_fails_is_no_refusal(world):
 
 
 @EVERY
+@shows("revoke")
 async def test_revoking_ends_the_access_or_says_that_it_cannot(world, provider):
     http = await world.connect()
     tokens = await world.tokens()
@@ -195,6 +217,7 @@ async def test_revoking_ends_the_access_or_says_that_it_cannot(world, provider):
 
 
 @having(FindsContacts)
+@shows("lookup")
 async def test_a_contact_is_found_by_address_whatever_its_case(world, provider, seeds, call):
     person(world, seeds)
     person(world, seeds, "Adam Lovelace", "adam@example.com", "+442071838751")
@@ -211,6 +234,7 @@ async def test_a_contact_is_found_by_address_whatever_its_case(world, provider, 
 
 
 @having(FindsContacts)
+@shows("lookup")
 async def test_an_unknown_contact_is_not_found_and_no_error(world, provider, seeds, call):
     person(world, seeds)
     later(world)
@@ -220,6 +244,7 @@ async def test_an_unknown_contact_is_not_found_and_no_error(world, provider, see
 
 
 @pytest.mark.parametrize("provider", [p for p in AVAILABLE if SEEDS[p.id].phones], ids=lambda p: p.id)
+@shows("lookup by phone")
 async def test_two_records_with_one_number_are_both_found(world, provider, seeds, call):
     person(world, seeds, email="one@example.com")
     person(world, seeds, email="two@example.com")
@@ -241,6 +266,7 @@ def differing(provider, fields, record):
 
 
 @having(WritesContacts)
+@shows("create", "update")
 async def test_a_contact_is_created_updated_and_then_left_alone(world, provider, call):
     assert await provider.find(call, ADA, None) == []
     fields, _ = await provider.writable(call, wanted(provider, ADA), None)
@@ -266,6 +292,7 @@ async def test_a_contact_is_created_updated_and_then_left_alone(world, provider,
 
 
 @having(WritesContacts)
+@shows("create")
 async def test_a_lost_answer_to_create_leaves_one_record(world, provider, call):
     fields, _ = await provider.writable(call, wanted(provider, ADA), None)
     world.sandbox.recorder.ring.clear()
@@ -277,6 +304,7 @@ async def test_a_lost_answer_to_create_leaves_one_record(world, provider, call):
 
 
 @having(FindsContacts)
+@shows("lookup")
 async def test_a_record_that_is_gone_is_none(provider, call):
     assert await provider.by_id(call, "999999999") is None
 
@@ -285,6 +313,7 @@ async def test_a_record_that_is_gone_is_none(provider, call):
 
 
 @EVERY_KIND
+@shows("activities")
 async def test_an_activity_is_logged_and_found_by_its_marker(world, provider, seeds, call, kind):
     person(world, seeds)
     later(world)
@@ -302,6 +331,7 @@ async def test_an_activity_is_logged_and_found_by_its_marker(world, provider, se
 
 
 @EVERY_KIND
+@shows("activities")
 async def test_a_lost_answer_to_an_activity_is_found(world, provider, seeds, call, kind):
     person(world, seeds)
     later(world)
@@ -320,6 +350,7 @@ async def test_a_lost_answer_to_an_activity_is_found(world, provider, seeds, cal
 
 
 @EVERY_ACTION
+@shows("actions")
 async def test_an_action_answers_the_envelope(world, provider, seeds, call, name):
     person(world, seeds)
     world.seed(**seeds.world(world))
@@ -336,6 +367,7 @@ async def test_an_action_answers_the_envelope(world, provider, seeds, call, name
 
 
 @EVERY_PAGED
+@shows("actions")
 async def test_a_listing_action_walks_page_by_page(world, provider, seeds, call, name):
     action = provider.actions[name]
     world.seed(**seeds.world(world))
@@ -357,6 +389,7 @@ async def test_a_listing_action_walks_page_by_page(world, provider, seeds, call,
 
 
 @EVERY_ACTION
+@shows("actions")
 async def test_a_write_can_be_looked_up_or_is_keyed(provider, name):
     action = provider.actions[name]
     assert not (action.keyed and action.find)
@@ -387,6 +420,7 @@ async def walk(provider, call, stream, since=None):
 
 
 @EVERY_STREAM
+@shows("streams")
 async def test_a_stream_tells_what_is_new_changed_and_gone(world, provider, seeds, call, stream):
     kind, make, key = seeds.streams[stream].kind, seeds.streams[stream].make, seeds.streams[stream].key
     facts = next(s for s in provider.streams if s.id == stream)
@@ -422,6 +456,7 @@ async def test_a_stream_tells_what_is_new_changed_and_gone(world, provider, seed
 
 
 @EVERY_STREAM
+@shows("streams")
 async def test_the_same_content_gives_the_same_documents(world, provider, seeds, call, stream):
     kind, make = seeds.streams[stream].kind, seeds.streams[stream].make
     world.seed(**{kind: [make(n, f"Title {n}", f"Text of {n}.") for n in range(9001, 9004)]})
@@ -430,6 +465,49 @@ async def test_the_same_content_gives_the_same_documents(world, provider, seeds,
     later(world)
     second, _, _ = await walk(provider, call, stream)
     assert first == second
+
+
+@EVERY_STREAM
+@shows("10,000 records")
+async def test_ten_thousand_records_arrive_once_each(world, provider, seeds, call, stream):
+    kind, make, key = seeds.streams[stream].kind, seeds.streams[stream].make, seeds.streams[stream].key
+    wanted = range(20_001, 30_001)
+    world.seed(**{kind: [make(n, f"Title {n}", f"Text of {n}.") for n in wanted]})
+    later(world)
+    seen, pages, cursor = [], 0, None
+    while True:
+        page = await provider.read_stream(call, stream, cursor, None)
+        assert page.failures == []
+        seen += [document.external_id for document in page.documents]
+        pages += 1
+        if page.next is None:
+            break
+        assert page.next != cursor
+        cursor = page.next
+    assert (pages > 1) == seeds.streams[stream].paged
+    assert len(seen) == len(set(seen))
+    assert {key(n) for n in wanted} <= set(seen)
+
+
+@EVERY_BREAKABLE
+@shows("a record breaks")
+async def test_a_record_that_breaks_is_named_and_stops_nothing(world, provider, seeds, call, stream):
+    seed = seeds.streams[stream]
+    world.seed(**{seed.kind: [seed.make(9001, "Title 9001", "Text of 9001.")]})
+    world.seed(**{seed.kind: [seed.broken(9002)]})
+    world.seed(**{seed.kind: [seed.make(9003, "Title 9003", "Text of 9003.")]})
+    later(world)
+    documents, failures, cursor = set(), {}, None
+    for _ in range(MOST_PAGES):
+        page = await provider.read_stream(call, stream, cursor, None)
+        documents |= {document.external_id for document in page.documents}
+        failures |= {failure.external_id: failure.reason for failure in page.failures}
+        cursor = page.next
+        if cursor is None:
+            break
+    assert {seed.key(9001), seed.key(9003)} <= documents
+    assert seed.key(9002) not in documents
+    assert failures[seed.key(9002)]
 
 
 class Replay:
@@ -446,6 +524,7 @@ class Replay:
 
 
 @EVERY_STREAM
+@shows("streams")
 async def test_a_provider_that_is_stuck_on_a_page_is_an_error(world, provider, seeds, call, stream):
     kind, make = seeds.streams[stream].kind, seeds.streams[stream].make
     world.double.configure({"page_size_max": 2})
@@ -509,6 +588,7 @@ WORKS = pytest.mark.parametrize("work", [identity_of, first_page], ids=lambda w:
 @EVERY
 @WORKS
 @pytest.mark.parametrize("name", ERRORS)
+@shows("errors")
 async def test_an_error_is_classified(world, provider, call, work, name):
     fault, kind, retryable = ERRORS[name]
     world.fault(times=-1, **fault)
@@ -526,8 +606,42 @@ async def test_an_error_is_classified(world, provider, call, work, name):
     assert (back.status, back.own_code) == (error.status, error.own_code)
 
 
+@EVERY_SHEET_ERROR
+@shows("error bodies")
+async def test_an_error_body_of_the_documentation_is_understood(world, provider, call, expected):
+    world.fault(
+        status=expected.status, body=expected.body, headers=dict(expected.headers), times=-1,
+        content_type="application/json" if isinstance(expected.body, dict | list) else "text/html",
+    )  # fmt: skip
+    with pytest.raises(expected.kind) as failed:
+        await provider.identify(call.http)
+    error = failed.value
+    assert type(error) is expected.kind, "a broader class than it should be"
+    assert error.retryable is expected.retryable
+    if expected.code:
+        assert error.details["provider_code"] == expected.code
+    if expected.pause:
+        assert expected.pause[0] <= error.retry_after <= expected.pause[1]
+    assert call.http.access_token not in json.dumps(error.payload())
+
+
+@EVERY_LIMIT
+@shows("limits")
+async def test_a_limit_that_the_double_enforces_is_read_as_a_pause(world, provider, call, limit):
+    world.double.configure({"rate_limits": True, **limit.settings})
+    with pytest.raises(Throttled) as refused:
+        for _ in range(limit.most):
+            await limit.work(world, call)
+    assert limit.pause[0] <= refused.value.retry_after <= limit.pause[1]
+    assert refused.value.retryable
+    # After the pause it goes on: what was read is the truth.
+    later(world, refused.value.retry_after + 1)
+    await limit.work(world, call)
+
+
 @EVERY
 @WORKS
+@shows("limits")
 async def test_a_pause_is_read_from_retry_after_in_seconds_or_as_a_date(world, provider, call, work):
     soon = email.utils.format_datetime(world.now.replace(microsecond=0))
     for given, low, high in ((7, 7, 7), (soon, 0, 5), (None, 0.001, 3600)):
@@ -541,6 +655,7 @@ async def test_a_pause_is_read_from_retry_after_in_seconds_or_as_a_date(world, p
 
 @EVERY
 @WORKS
+@shows("errors")
 async def test_a_slow_answer_is_a_timeout(provider, work):
     world = World(provider, timeout_s=0.25)
     call = await world.call(**SEEDS[provider.id].settings)
@@ -552,6 +667,7 @@ async def test_a_slow_answer_is_a_timeout(provider, work):
 
 
 @EVERY
+@shows("hosts")
 async def test_only_the_providers_own_hosts_are_reached(world, provider, call):
     for url in ("https://evil.example/x", "https://" + provider.hosts(call.facts)[0].lstrip("*.") + "@evil.example/"):
         with pytest.raises(ProviderFailure) as refused:
@@ -561,6 +677,7 @@ async def test_only_the_providers_own_hosts_are_reached(world, provider, call):
 
 
 @EVERY
+@shows("limits")
 async def test_every_call_has_a_cost_in_a_bucket_of_its_own(provider):
     names = {cost.bucket for cost in provider.costs("GET", "/", "a1")}
     assert names

@@ -18,7 +18,7 @@ SEEDS = Seeds(
     phones=False,
     streams={
         "event_types": StreamSeed("event_types", lambda n, title, text: {"id": n, "title": title, "description": text}),
-        "teams": StreamSeed("teams", lambda n, title, text: {"id": n, "name": title, "bio": text}),
+        "teams": StreamSeed("teams", lambda n, title, text: {"id": n, "name": title, "bio": text}, paged=False),
     },
     world=lambda world: {
         "event_types": [{"id": 11, "title": "Intro", "lengthInMinutes": 30}],

@@ -23,6 +23,8 @@ class StreamSeed:
     key: Callable[[int], str] = str
     broken: Callable[[int], dict[str, Any]] | None = None
     """A record that the double serves and that cannot become a document; None where every record can."""
+    paged: bool = True
+    """False where the provider has no pages: everything is in one answer."""
 
 
 @dataclass(frozen=True)
