@@ -7,7 +7,7 @@ from alembic import op
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 
-from supportly.storage.migrations.tenancy import ROLE, protect
+from supportly.storage.migrations.tenancy import give, make_owner, protect
 
 revision = "0002"
 down_revision = "0001"
@@ -290,22 +290,11 @@ def upgrade() -> None:
         "sync_failures",
         "held_deletions",
     )
-    op.execute(
-        f"do $$ begin create role {SEARCHER} nologin nobypassrls nosuperuser; "
-        "exception when duplicate_object then null; end $$"
-    )
-    op.execute(f"grant usage on schema public to {SEARCHER}")
+    make_owner(SEARCHER)
     for table in ("chunks", "knowledge_languages"):
         op.execute(f"grant select on {table} to {SEARCHER}")
         op.execute(f"create policy search on {table} for select to {SEARCHER} using (true)")
     for part in range(PARTITIONS):
         op.execute(f"grant select on chunks_{part} to {SEARCHER}")
     op.execute(SEARCH)
-    signature = "knowledge_fulltext(text, text, text, int)"
-    # To give something away one has to be a member of the receiver, and the receiver may create here.
-    op.execute(f"grant {SEARCHER} to current_user")
-    op.execute(f"grant create on schema public to {SEARCHER}")
-    op.execute(f"alter function {signature} owner to {SEARCHER}")
-    op.execute(f"revoke create on schema public from {SEARCHER}")
-    op.execute(f"revoke all on function {signature} from public")
-    op.execute(f"grant execute on function {signature} to {ROLE}")
+    give("knowledge_fulltext(text, text, text, int)", SEARCHER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from supportly.storage.migrations.tenancy import ROLE
+from supportly.storage.migrations.tenancy import give, make_owner
 
 revision = "0003"
 down_revision = "0002"
@@ -26,19 +26,8 @@ $$
 
 def upgrade() -> None:
     """Create the function, its owner, and the policy that lets the owner look."""
-    op.execute(
-        f"do $$ begin create role {KEEPER} nologin nobypassrls nosuperuser; "
-        "exception when duplicate_object then null; end $$"
-    )
-    op.execute(f"grant usage on schema public to {KEEPER}")
+    make_owner(KEEPER)
     op.execute(f"grant select (provider, tenant_key, connection_id, state) on connections to {KEEPER}")
     op.execute(f"create policy shared_grants on connections for select to {KEEPER} using (true)")
     op.execute(SHARED)
-    signature = "grant_is_shared(text, text, uuid)"
-    # To give something away one has to be a member of the receiver, and the receiver may create here.
-    op.execute(f"grant {KEEPER} to current_user")
-    op.execute(f"grant create on schema public to {KEEPER}")
-    op.execute(f"alter function {signature} owner to {KEEPER}")
-    op.execute(f"revoke create on schema public from {KEEPER}")
-    op.execute(f"revoke all on function {signature} from public")
-    op.execute(f"grant execute on function {signature} to {ROLE}")
+    give("grant_is_shared(text, text, uuid)", KEEPER)
