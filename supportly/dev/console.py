@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
@@ -40,6 +40,14 @@ class Report:
     def line(self, text: str = "", style: str = "") -> None:
         """One line; `style` shows on terminals only."""
         self._console.print(Text(text, style=style))
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows under their heads, as wide as they need to be."""
+        lines = [tuple(head), *(tuple(row) for row in rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines.insert(1, tuple("─" * width for width in widths))
+        for line in lines:
+            self.line("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:

@@ -7,14 +7,14 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
+from supportly.dev.cast import CAST, Role
 from supportly.dev.console import Report
 from supportly.dev.stack import ACCOUNT_ID, Stack
 
@@ -23,8 +23,7 @@ CONTACT = 1
 REQUEST_S = 60.0
 SYNC_S = 120.0
 POLL_S = 0.25
-# What connecting asks a person for, besides consent.
-CONNECT: Mapping[str, dict[str, str]] = {"hubspot": {}, "zendesk": {"subdomain": "supportly-demo"}, "schedly": {}}
+COLUMNS = ("Provider", "Connected to", "Contact", "Written", "Activity", "Action", "Documents")
 QUESTION = "How do I reset my password?"
 
 
@@ -40,6 +39,8 @@ def tell(stack: Stack, report: Report) -> bool:
         story = Story(stack, client)
         told = [_told(report, title, step) for title, step in story.steps()]
     worked = all(told)
+    report.line()
+    report.table(COLUMNS, story.rows())
     report.line()
     for line in story.links():
         report.line(line)
@@ -68,22 +69,25 @@ class Story:
         self._stack = stack
         self._client = client
         self._base = f"{stack.api_url}/api/v1/accounts/{ACCOUNT_ID}/supportly_integrations"
-        self._event_type: Any = None
+        self._done: dict[str, dict[str, str]] = {provider: {} for provider in CAST}
+        self._titles: dict[str, str] = {}
+        self._syncing: list[str] = []
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Title and step."""
         return [
             ("Seed the sandbox", self.seed),
             ("List integrations", self.overview),
-            *((f"Connect {p}", partial(self.connect, p)) for p in CONNECT),
-            *((f"Look contact {CONTACT} up in {p}", partial(self.look_up, p)) for p in CONNECT),
-            *((f"Write the contact to {p}", partial(self.write, p)) for p in ("hubspot", "zendesk")),
-            *((f"Log a note in {p}", partial(self.note, p)) for p in ("hubspot", "zendesk")),
-            ("Schedly: get_event_types", self.event_types),
-            ("Schedly: get_available_slots", self.slots),
-            ("HubSpot: get_deals", self.deals),
-            ("Sync Zendesk's help centre", self.sync),
+            *((f"Connect {p} and use it", partial(self.provider, p, role)) for p, role in CAST.items()),
+            ("Knowledge of all of them", self.knowledge),
             (f"Ask: {QUESTION}", self.ask),
+        ]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """What each provider did, by `COLUMNS`; a dash where the provider cannot do it, nothing where it failed."""
+        return [
+            (self._titles.get(p, p), *(done.get(column, "") for column in COLUMNS[1:]))
+            for p, done in self._done.items()
         ]
 
     def links(self) -> list[str]:
@@ -106,14 +110,31 @@ class Story:
         )
 
     def overview(self) -> str:
-        """All ten, and which of them are available."""
-        found = _items(self._call("GET", ""), "integrations", "payload", "data", "providers")
-        available = [str(one.get("provider") or one.get("id")) for one in found if one.get("available", True)]
+        """All of them, and which are available."""
+        found = self._call("GET", "")["integrations"]
+        self._titles = {one["provider"]: one["name"] for one in found}
+        available = [one["provider"] for one in found if one["available"]]
         return f"{len(found)} integrations; available: {', '.join(available)}"
 
-    def connect(self, provider: str) -> str:
+    def provider(self, provider: str, role: Role) -> str:
+        """Everything that a provider can do for a contact, as far as it can."""
+        done = self._done[provider]
+        done["Connected to"] = self.connect(provider, role)
+        told = self._call("GET", f"/{provider}")
+        can = told["capabilities"]
+        if role.settings:
+            self._call("PUT", f"/{provider}/settings", {"settings": {**told["settings"], **role.settings}})
+        done["Contact"], record = self.look_up(provider)
+        done["Written"] = self.write(provider) if can["contact_create"] else "–"
+        done["Activity"] = self.note(provider) if can["activities"] else "–"
+        done["Action"] = self.act(provider, role, record)
+        self._call("POST", f"/{provider}/knowledge/toggle", {"enabled": True})
+        self._syncing.append(provider)
+        return "; ".join(f"{column.lower()} {what}" for column, what in done.items() if what != "–")
+
+    def connect(self, provider: str, role: Role) -> str:
         """OAuth as a browser does it: ask, consent at the provider, bring back what it returned."""
-        begun = self._call("POST", f"/{provider}/connect", CONNECT[provider])
+        begun = self._call("POST", f"/{provider}/connect", dict(role.connect))
         consent = self._client.get(begun["authorization_url"], headers={"Accept": "application/json"})
         location = consent.headers.get("location")
         if not location:
@@ -121,69 +142,59 @@ class Story:
         returned = dict(parse_qsl(urlsplit(location).query))
         if "code" not in returned:
             raise StoryError(f"the provider refused: {returned.get('error', 'no code came back')}")
-        connected = self._call("POST", f"/{provider}/callback", returned)
-        name = connected.get("account_name") or connected.get("connected_account") or connected.get("account")
-        return f"{connected.get('status', 'connected')} {name or ''}".strip()
+        return str(self._call("POST", f"/{provider}/callback", returned)["account_name"])
 
-    def look_up(self, provider: str) -> str:
-        """What the provider knows about the contact."""
+    def look_up(self, provider: str) -> tuple[str, str]:
+        """What the provider knows about the contact, and the record's id."""
         found = self._call("GET", f"/{provider}/contacts/{CONTACT}")
-        parts = {name: len(what) for name, what in found.items() if isinstance(what, list) and what}
-        return ", ".join(f"{count} {name}" for name, count in parts.items()) or "not known there yet"
+        if found["partial"]:
+            raise StoryError(f"not all parts came: {found['partial']}")
+        parts = (("records", "record", "records"), ("deals", "deal", "deals"), ("activities", "activity", "activities"))
+        counts = [(len(found[name]), one, many) for name, one, many in parts if found[name]]
+        told = ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts)
+        return told or "not known", found["records"][0]["id"] if found["records"] else ""
 
     def write(self, provider: str) -> str:
         """The contact, created or updated at the provider."""
         done = self._call("POST", f"/{provider}/contacts/{CONTACT}/sync")
-        record = done.get("record") or {}
-        return f"{done.get('status', 'done')} {record.get('url') or record.get('id') or ''}".strip()
+        return f"{done['status']} {done['record']['id']}"
 
     def note(self, provider: str) -> str:
         """A note on the contact."""
         body = {"content": "Asked for an invoice copy; sent by e-mail.", "activity_type": "note"}
         done = self._call("POST", f"/{provider}/contacts/{CONTACT}/activity", body)
-        activity = done.get("activity") or done.get("record") or done
-        return str(activity.get("url") or activity.get("id") or done.get("status") or "logged")
+        return f"note {done['record']['id']}"
 
-    def event_types(self) -> str:
-        """What can be booked."""
-        found = self._act("schedly", "get_event_types")
-        self._event_type = found[0].get("id") if found else None
-        return f"{len(found)} event types{_first(found, 'title')}"
+    def act(self, provider: str, role: Role, record: str) -> str:
+        """One of its actions; `{record}` in the parameters is the record that was found."""
+        params = {k: v.format(record=record) if isinstance(v, str) else v for k, v in role.params.items()}
+        done = self._call("POST", f"/{provider}/action", {"action": role.action, "params": params})
+        return f"{role.action}: {len(done['items'])}" if done.get("items") is not None else role.action
 
-    def slots(self) -> str:
-        """When it can be booked, within a week."""
-        if self._event_type is None:
-            raise StoryError("there is no event type to look for slots of")
-        start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-        period = {"start": start.isoformat(), "end": (start + timedelta(days=7)).isoformat()}
-        found = self._act("schedly", "get_available_slots", {"event_type_id": self._event_type, **period})
-        return f"{len(found)} slots{_first(found, 'start')}"
+    def knowledge(self) -> str:
+        """What was turned on above syncs by itself; this waits until all first runs have ended."""
+        deadline, documents, chunks = time.monotonic() + SYNC_S, 0, 0
+        for provider in self._syncing:
+            status = self._synced(provider, deadline)
+            self._done[provider]["Documents"] = str(status["documents"])
+            documents, chunks = documents + status["documents"], chunks + status["chunks"]
+        return f"{documents} documents, {chunks} chunks"
 
-    def deals(self) -> str:
-        """What is being sold."""
-        found = self._act("hubspot", "get_deals")
-        return f"{len(found)} deals{_first(found, 'name')}"
-
-    def sync(self) -> str:
-        """Knowledge on, synced now, until the run has ended."""
-        before = self._knowledge("zendesk")
-        self._call("POST", "/zendesk/knowledge/toggle", {"enabled": True})
-        self._call("POST", "/zendesk/knowledge/sync")
-        deadline = time.monotonic() + SYNC_S
+    def _synced(self, provider: str, deadline: float) -> dict[str, Any]:
         while time.monotonic() < deadline:
-            status = self._knowledge("zendesk")
-            run = status.get("last_run") or {}
-            ended = run.get("state", run.get("status")) in {"succeeded", "partial", "failed", "canceled"}
-            if ended and run != (before.get("last_run") or {}):
-                if (run.get("state") or run.get("status")) != "succeeded":
-                    raise StoryError(f"the run ended as {run.get('state') or run.get('status')}")
-                return f"{status.get('documents', '?')} documents, {status.get('chunks', '?')} chunks"
+            found = self._call("GET", "/knowledge/status")["providers"]
+            status: dict[str, Any] = next(one for one in found if one["provider"] == provider)
+            state = (status.get("last_run") or {}).get("state")
+            if state in ("partial", "failed", "canceled"):
+                raise StoryError(f"the run of {provider} ended as {state}")
+            if state == "succeeded":
+                return status
             time.sleep(POLL_S)
-        raise StoryError(f"the sync had not ended after {SYNC_S:.0f} s")
+        raise StoryError(f"the run of {provider} had not ended after {SYNC_S:.0f} s")
 
     def ask(self) -> str:
         """What Captain would read before it answers."""
-        hits = _items(self._call("GET", f"/knowledge/search?q={quote(QUESTION)}&limit=3"), "hits", "results", "data")
+        hits = self._call("GET", f"/knowledge/search?q={quote(QUESTION)}&limit=3")["hits"]
         if not hits:
             raise StoryError("nothing was found")
         best = hits[0]
@@ -213,16 +224,6 @@ class Story:
             time.sleep(POLL_S)
         raise StoryError(f"the operation had not ended after {REQUEST_S:.0f} s")
 
-    def _act(self, provider: str, action: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        done = self._call("POST", f"/{provider}/action", {"action": action, "params": params or {}})
-        return _items(
-            done.get("items") if done.get("items") is not None else done.get("result"), "items", "slots", "data"
-        )
-
-    def _knowledge(self, provider: str) -> dict[str, Any]:
-        found = _items(self._call("GET", "/knowledge/status"), "providers", "integrations", "data", "payload")
-        return next((one for one in found if provider in (one.get("provider"), one.get("id"))), {})
-
 
 def wait_for_key(report: Report) -> None:
     """Holds until a key is pressed in the terminal."""
@@ -245,21 +246,6 @@ def _content(answer: httpx.Response) -> Any:
         said = content.get("error") if isinstance(content, dict) else content
         raise StoryError(f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}: {said}")
     return content
-
-
-def _items(content: Any, *names: str) -> list[dict[str, Any]]:
-    """The list in an answer: the answer itself, or what stands under one of the names; a map's keys become ids."""
-    if isinstance(content, dict):
-        content = next((content[name] for name in names if name in content), content)
-    if isinstance(content, dict):
-        content = [
-            {"id": key, **(value if isinstance(value, dict) else {"start": value})} for key, value in content.items()
-        ]
-    return [one for one in content or [] if isinstance(one, dict)]
-
-
-def _first(found: list[dict[str, Any]], name: str) -> str:
-    return f", first: {found[0][name]}" if found and found[0].get(name) else ""
 
 
 def _size(what: Any) -> int:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from supportly.dev import demo
+from supportly.dev.cast import CAST
 from supportly.dev.console import Report
 from supportly.dev.stack import Stack
 from supportly.dev.temporal import Temporal
@@ -39,11 +40,12 @@ class Paper:
         consent = "http://127.0.0.1:2/authorize?state=s"
         back = {"location": "http://127.0.0.1:1/oauth/callback/p?code=c&state=s"}
         run = {"id": str(self.runs), "state": "succeeded"} if self.runs else None
-        listed = [{"provider": "hubspot", "available": True}, {"provider": "slack", "available": False}]
+        listed = [{"provider": p, "name": p.title(), "available": True} for p in CAST]
+        one = {"capabilities": {"contact_create": True, "activities": ["note"]}, "settings": {"streams": None}}
         later = {"operation_id": "o", "status_url": f"{ROOT}/operations/o"}
-        status = {"provider": "zendesk", "documents": 5, "chunks": 9, "last_run": run}
+        status = [{"provider": p, "documents": 5, "chunks": 9, "last_run": run} for p in CAST]
         hit = {"title": "Reset", "provider": "zendesk", "score": 0.8, "url": "http://a"}
-        if "POST /zendesk/knowledge/sync" in self.calls:
+        if f"POST /{[*CAST][-1]}/knowledge/toggle" in self.calls:
             self.runs = 1
         return [
             ("POST /_sandbox/demo", {"hubspot": {"contacts": 3, "deals": 2}, "zendesk": 5}),
@@ -51,14 +53,15 @@ class Paper:
             ("POST /[a-z]+/connect", {"authorization_url": consent, "state": "s", "expires_at": "…"}),
             ("GET /authorize", httpx.Response(302, headers=back)),
             ("POST /[a-z]+/callback", {"status": "connected", "account_name": "Acme"}),
-            ("GET /[a-z]+/contacts/1", {"records": [{"id": "1"}], "deals": [], "activities": [1, 2]}),
+            ("GET /[a-z]+", one),
+            ("PUT /[a-z]+/settings", one),
+            ("GET /[a-z]+/contacts/1", {"records": [{"id": "1"}], "deals": [], "activities": [1, 2], "partial": {}}),
             ("POST /[a-z]+/contacts/1/sync", httpx.Response(202, json=later)),
-            ("GET /operations/o", {"status": "succeeded", "result": {"status": "created", "record": {"url": "http://r"}}}),
-            ("POST /[a-z]+/contacts/1/activity", {"id": "n1", "status": "logged"}),
-            ("POST /schedly/action", {"items": [{"id": 3, "title": "Intro call", "start": "2026-01-01T09:00:00Z"}]}),
-            ("POST /hubspot/action", {"items": [{"id": 1, "name": "Renewal"}]}),
-            ("GET /knowledge/status", {"providers": [status]}),
-            ("POST /zendesk/knowledge/(toggle|sync)", {"status": "running"}),
+            ("GET /operations/o", {"status": "succeeded", "result": {"status": "created", "record": {"id": "r7"}}}),
+            ("POST /[a-z]+/contacts/1/activity", {"record": {"id": "n1"}}),
+            ("POST /[a-z]+/action", {"items": [{"id": 1, "name": "Renewal"}]}),
+            ("GET /knowledge/status", {"providers": status}),
+            ("POST /[a-z]+/knowledge/toggle", {"status": "running"}),
             ("GET /knowledge/search", {"hits": [hit]}),
         ]  # fmt: skip
 
@@ -83,15 +86,14 @@ def test_the_whole_story(tell: Callable[[Paper], tuple[bool, str]]) -> None:
     worked, said = tell(paper)
     assert worked, said
     assert "✗" not in said
-    assert len(re.findall(r"✓ .* \d+\.\d\d s", said)) == 17
+    assert len(re.findall(r"✓ .* \d+\.\d\d s", said)) == len(CAST) + 4
     assert "Reset (zendesk, 0.80) http://a" in said
-    assert "created http://r" in said
+    for title in (p.title() for p in CAST):
+        assert re.search(
+            rf"^  {title} +Acme +1 record, 2 activities +created r7 +note n1 +\w+: 1 +5$", said, re.MULTILINE
+        ), said
     assert "http://127.0.0.1:8233/namespaces/default/workflows?query=SupportlyAccount%3D%221%22" in said
-    assert {call.split("/")[1] for call in paper.calls if call.endswith("/callback")} == {
-        "hubspot",
-        "zendesk",
-        "schedly",
-    }
+    assert {call.split("/")[1] for call in paper.calls if call.endswith("/callback")} == set(CAST)
 
 
 @pytest.mark.parametrize(
@@ -116,5 +118,5 @@ def test_a_step_that_fails_fails_the_story_and_the_others_are_still_told(
     worked, said = tell(paper)
     assert not worked
     assert told in said
-    assert "Schedly: get_event_types" in said
+    assert "Ask: How do I reset my password?" in said
     assert "Not every step worked; the logs are in" in said

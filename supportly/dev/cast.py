@@ -1,0 +1,26 @@
+"""Who plays in `make demo`: what each provider is asked for when it is connected, and which of its actions is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class Role:
+    """One provider's part. `{record}` in a parameter is the contact's record there."""
+
+    action: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    connect: Mapping[str, str] = field(default_factory=dict)
+    """Host parts that the user names."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What an administrator has to choose before notes or knowledge have a place."""
+
+
+CAST: Final[Mapping[str, Role]] = {
+    "hubspot": Role("get_deals"),
+    "schedly": Role("get_event_types"),
+    "zendesk": Role("get_tickets", {"user_id": "{record}"}, connect={"subdomain": "supportly-demo"}),
+}
