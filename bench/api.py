@@ -16,8 +16,6 @@ import argparse
 import asyncio
 import json
 import os
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -29,6 +27,7 @@ import httpx
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from bench import service
 from bench.figures import percentile, say
 from bench.trivial import Trivial, nothing
 from supportly import providers
@@ -58,14 +57,6 @@ async def timed(n: int, call: Callable[[int], Awaitable[Any]], at_once: int = 1)
     began = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(at_once)))
     return times, n / (time.perf_counter() - began)
-
-
-async def connect_hubspot(api: httpx.AsyncClient, root: str) -> None:
-    """Connect HubSpot through the sandbox's consent page."""
-    started = (await api.post(f"{root}/hubspot/connect", json={})).raise_for_status().json()
-    consent = await api.get(started["authorization_url"])
-    returned = dict(httpx.URL(consent.headers["location"]).params)
-    (await api.post(f"{root}/hubspot/callback", json=returned)).raise_for_status()
 
 
 async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callable[[int], Awaitable[None]]:
@@ -108,14 +99,14 @@ async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callab
 
 async def measure(stack: dict[str, Any], n: int) -> None:
     """Run both sides and print the figures."""
-    root = f"{stack['api_url']}/api/v1/accounts/{stack['account_id']}/supportly_integrations"
+    root = service.root(stack)
     limits = httpx.Limits(max_connections=CALLERS * 2)
     headers = {"api_access_token": stack["admin_token"]}
     async with httpx.AsyncClient(headers=headers, timeout=60, limits=limits) as api:
         await api.post(f"{stack['sandbox_url']}/_sandbox/demo")
         # The double's own rate limit would decide the figure, not the service.
         await api.post(f"{stack['sandbox_url']}/_sandbox/hubspot/settings", json={"rate_limits": False})
-        await connect_hubspot(api, root)
+        await service.connect(api, root, "hubspot")
 
         async def lookup(_: int) -> None:
             (await api.get(f"{root}/hubspot/contacts/1")).raise_for_status()
@@ -160,20 +151,10 @@ def main() -> None:
     if given.stack:
         asyncio.run(measure(json.loads(given.stack.read_text()), given.n))
         return
-    from supportly.dev.console import Report
-    from supportly.dev.stack import Stack
-
-    os.environ.setdefault("SUPPORTLY_LOG_LEVEL", "WARNING")
     # HubSpot allows eleven calls a second; with that the figure would be HubSpot's, not ours.
     os.environ["SUPPORTLY_RATE_FACTOR"] = "1000"
-    with tempfile.TemporaryDirectory(prefix="spl-bench-") as directory:
-        Path(directory).chmod(0o755)
-        stack = Stack(Path(directory), report=Report(out=sys.stderr))
-        stack.start()
-        try:
-            asyncio.run(measure(json.loads(stack.file.read_text()), given.n))
-        finally:
-            stack.stop()
+    with service.running() as stack:
+        asyncio.run(measure(stack, given.n))
 
 
 if __name__ == "__main__":

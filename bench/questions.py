@@ -3,6 +3,9 @@
 The file's documents become articles of the Zendesk double, Zendesk is connected and synced through the service, and
 every question is asked with `GET …/knowledge/search`. A document counts by its best hit; MAP is over the documents that
 answer a question, among the hits that were asked for.
+
+Beside each figure stands a base of the same run: for the ranking, titles ordered by the words that they share with the
+question; for the times, an endpoint of the same API that does nothing.
 """
 
 from __future__ import annotations
@@ -10,30 +13,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import sys
-import tempfile
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bench import service
 from bench.api import timed
-from bench.figures import percentile, say
+from bench.figures import judged, percentile, say
 
 HITS = 50
 FIRST_ARTICLE = 500_000
-
-
-def precision(found: list[str], wanted: set[str]) -> float:
-    """Average precision of a ranking of documents."""
-    hits, total = 0, 0.0
-    for rank, document in enumerate(found, 1):
-        if document in wanted:
-            hits += 1
-            total += hits / rank
-    return total / len(wanted)
 
 
 async def load(api: httpx.AsyncClient, root: str, sandbox: str, documents: list[dict[str, Any]]) -> dict[str, str]:
@@ -44,10 +36,7 @@ async def load(api: httpx.AsyncClient, root: str, sandbox: str, documents: list[
         for i, d in enumerate(documents)
     ]
     (await api.post(f"{sandbox}/_sandbox/zendesk/seed", json={"articles": articles})).raise_for_status()
-    started = (await api.post(f"{root}/zendesk/connect", json={"subdomain": "faq"})).raise_for_status().json()
-    consent = await api.get(started["authorization_url"])
-    back = dict(httpx.URL(consent.headers["location"]).params)
-    (await api.post(f"{root}/zendesk/callback", json=back)).raise_for_status()
+    await service.connect(api, root, "zendesk", subdomain="faq")
     (await api.post(f"{root}/zendesk/knowledge/toggle", json={"enabled": True})).raise_for_status()
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -63,7 +52,7 @@ async def load(api: httpx.AsyncClient, root: str, sandbox: str, documents: list[
 
 async def measure(stack: dict[str, Any], given: dict[str, Any], callers: int) -> None:
     """Ask everything and print the figures."""
-    root = f"{stack['api_url']}/api/v1/accounts/{stack['account_id']}/supportly_integrations"
+    root = service.root(stack)
     async with httpx.AsyncClient(headers={"api_access_token": stack["admin_token"]}, timeout=60) as api:
         numbers = await load(api, root, stack["sandbox_url"], given["documents"])
         queries = given["queries"]
@@ -78,18 +67,43 @@ async def measure(stack: dict[str, Any], given: dict[str, Any], callers: int) ->
                 return
             urls = [hit["url"] for hit in answer.json()["hits"]]
             ids = [numbers[part] for url in urls for part in url.split("/") if part in numbers]
-            found = list(dict.fromkeys(ids))
-            first[number] = float(bool(found) and found[0] in wanted)
-            average[number] = precision(found, wanted)
+            average[number], first[number] = judged(ids, wanted)
 
+        async def nothing(_: int) -> None:
+            (await api.get(f"{stack['api_url']}/healthz")).raise_for_status()
+
+        idle, idle_rate = await timed(len(queries), nothing, callers)
         times, rate = await timed(len(queries), ask, callers)
         n = len(queries)
-        say("http_mix_instant_hit1", sum(first) / n, "share", n=n)
-        say("http_mix_instant_map", sum(average) / n, "share", n=n)
-        say("http_answer_p50", percentile(times, 0.5), "ms", n=n)
-        say("http_answer_p95", percentile(times, 0.95), "ms", n=n)
-        say("http_questions", rate, "1/s", n=n)
-        say("http_errors", errors, "answers", n=n)
+        plain = [judged(by_title(q["q"], given["documents"]), {str(d) for d in q["documents"]}) for q in queries]
+        say(
+            "http_mix_instant_hit1",
+            sum(first) / n,
+            "share",
+            against="shared_words",
+            base=sum(p[1] for p in plain) / n,
+            n=n,
+        )
+        say(
+            "http_mix_instant_map",
+            sum(average) / n,
+            "share",
+            against="shared_words",
+            base=sum(p[0] for p in plain) / n,
+            n=n,
+        )
+        for name, share in (("p50", 0.5), ("p95", 0.95)):
+            base = percentile(idle, share)
+            say(f"http_answer_{name}", percentile(times, share), "ms", against="healthz", base=base, n=n)
+        say("http_questions", rate, "1/s", against="healthz", base=idle_rate, n=n)
+        say("http_errors", errors, "answers", against="questions", base=n, n=n)
+
+
+def by_title(question: str, documents: list[dict[str, Any]]) -> list[str]:
+    """Document ids by the share of the question's words that their title has, the best first."""
+    asked = set(re.findall(r"\w+", question.lower()))
+    shared = {str(d["id"]): len(asked & set(re.findall(r"\w+", d["title"].lower()))) for d in documents}
+    return sorted(shared, key=lambda one: -shared[one])
 
 
 def main() -> None:
@@ -98,18 +112,8 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--callers", type=int, default=1)
     given = parser.parse_args()
-    from supportly.dev.console import Report
-    from supportly.dev.stack import Stack
-
-    os.environ.setdefault("SUPPORTLY_LOG_LEVEL", "WARNING")
-    with tempfile.TemporaryDirectory(prefix="spl-bench-") as directory:
-        Path(directory).chmod(0o755)
-        stack = Stack(Path(directory), report=Report(out=sys.stderr))
-        stack.start()
-        try:
-            asyncio.run(measure(json.loads(stack.file.read_text()), json.loads(given.file.read_text()), given.callers))
-        finally:
-            stack.stop()
+    with service.running() as stack:
+        asyncio.run(measure(stack, json.loads(given.file.read_text()), given.callers))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from activities.knowledge_pages import prepare
 from bench import source
-from bench.figures import say
+from bench.figures import judged, say
 from supportly.contracts.knowledge import KnowledgeJob, StreamPage
 from supportly.crypto import KeyRing, Vault
 from supportly.dev.stack import Postgres
@@ -46,17 +46,6 @@ async def store(db: Database, embedder: Embedder, records: Sequence[dict[str, An
         )
         walk = await knowledge.read_walk(db, job, "articles")
         await knowledge.commit_page(db, await prepare(db, embedder, job, "articles", walk, page))
-
-
-def judged(ranked: Iterable[str], wanted: set[str]) -> tuple[float, float]:
-    """Average precision and hit@1 of documents in this order; one that is not found counts as found last of all."""
-    hits, precision, first = 0, 0.0, 0.0
-    for place, document in enumerate(dict.fromkeys(ranked), 1):
-        if document in wanted:
-            hits += 1
-            precision += hits / place
-            first = first or float(place == 1)
-    return precision / len(wanted), first
 
 
 async def run(data: dict[str, Any]) -> None:
