@@ -26,8 +26,8 @@ from supportly.dev.processes import free_port
 from supportly.dev.temporal import Temporal
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
-from supportly.storage import tokens
 from supportly.storage.database import Database
+from tests.caller import new_token
 from tests.eleventh.acme_double import AcmeDouble
 from tests.providers import table
 
@@ -164,16 +164,7 @@ class Service:
 
     def token(self, account_id: int, role: str = "administrator") -> str:
         """A new API token."""
-
-        async def create() -> str:
-            database = Database(self.postgres.admin_url)
-            try:
-                pepper = self.settings.token_pepper.get_secret_value()
-                return (await tokens.create(database, account_id, role, "test", pepper))[1]
-            finally:
-                await database.close()
-
-        return self.worker.thread.run(create())
+        return self.worker.thread.run(new_token(self.postgres.admin_url, self.settings, account_id, role))
 
     def control(self, method: str, path: str, **extra: Any) -> Any:
         """Speak to the sandbox's control plane."""

@@ -1,32 +1,16 @@
 """The API over HTTP: PostgreSQL, Temporal, worker and sandbox are real processes or threads (see tests/conftest.py)."""
 
-import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
-from supportly.settings import Settings
-from supportly.storage import tokens
-from supportly.storage.database import Database
+from tests.caller import consent
 
 HOST = {"zendesk": {"subdomain": "acme"}}
 _contacts = itertools.count(5_000)
-
-
-def make_token(admin_url: str, settings: Settings, account_id: int, role: str) -> str:
-    async def make() -> str:
-        db = Database(admin_url, 2)
-        try:
-            pepper = settings.token_pepper.get_secret_value()
-            return (await tokens.create(db, account_id, role, "test", pepper))[1]
-        finally:
-            await db.close()
-
-    return asyncio.run(make())
 
 
 @dataclass
@@ -47,16 +31,10 @@ class Account:
         headers = {"api_access_token": token or self.admin, **extra.pop("headers", {})}
         return self.http.request(method, self.base + path, headers=headers, **extra)
 
-    def consent(self, authorization_url: str) -> dict[str, str]:
-        """What the provider sends to the redirect URI when the user agrees."""
-        answer = httpx.get(authorization_url, follow_redirects=False)
-        assert answer.status_code == 302, answer.text
-        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
-
     def connect(self, provider: str, **body) -> httpx.Response:
         started = self.call("POST", f"/{provider}/connect", json={**HOST.get(provider, {}), **body})
         assert started.status_code == 200, started.text
-        return self.call("POST", f"/{provider}/callback", json=self.consent(started.json()["authorization_url"]))
+        return self.call("POST", f"/{provider}/callback", json=consent(started.json()["authorization_url"]))
 
     def contact(self, **fields) -> int:
         """A contact of this account in Supportly."""
@@ -67,10 +45,7 @@ class Account:
 
 
 def make_account(service, account_id: int, http: httpx.Client) -> Account:
-    admin, agent = (
-        make_token(service.postgres.admin_url, service.settings, account_id, role)
-        for role in ("administrator", "agent")
-    )
+    admin, agent = (service.token(account_id, role) for role in ("administrator", "agent"))
     known = service.control("GET", "/supportly/settings")["accounts"]
     service.control("POST", "/supportly/settings", json={"accounts": [*known, account_id]})
     return Account(service, account_id, admin, agent, http)

@@ -6,7 +6,6 @@ import pytest
 from api.auth import SupportlyCallers
 from supportly.http import Outbound
 from supportly.platform import Platform
-from tests.api.conftest import make_token
 
 ENDPOINTS = [
     ("GET", "", "agent"),
@@ -52,7 +51,7 @@ def test_a_revoked_token_is_refused_at_once(blank, service):
     from supportly.storage import tokens
     from supportly.storage.database import Database
 
-    plain = make_token(service.postgres.admin_url, service.settings, blank.account_id, "agent")
+    plain = service.token(blank.account_id, "agent")
     assert blank.call("GET", token=plain).status_code == 200
 
     async def revoke() -> tuple[bool, bool]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.caller import consent
+
 SECRET_WORDS = ("access_token", "refresh_token", "client_secret", "verifier", "sandbox-hubspot-secret")
 
 
@@ -53,7 +55,7 @@ def test_the_documented_body_connects(account, provider):
     """`code` alone, without state: the one live attempt of this caller is meant."""
     host = {"subdomain": "acme"} if provider == "zendesk" else {}
     started = account.call("POST", f"/{provider}/connect", json=host).json()
-    code = account.consent(started["authorization_url"])["code"]
+    code = consent(started["authorization_url"])["code"]
     answer = account.call("POST", f"/{provider}/callback", json={"code": code})
     assert (answer.status_code, answer.json()["status"]) == (200, "connected"), answer.text
 
@@ -66,7 +68,7 @@ def test_a_caller_may_hold_the_verifier(account):
     if not started["pkce"]:
         pytest.skip("this provider is configured without PKCE")
     assert challenge in started["authorization_url"]
-    code = account.consent(started["authorization_url"])["code"]
+    code = consent(started["authorization_url"])["code"]
     assert account.call("POST", "/schedly/callback", json={"code": code}).status_code == 422
     answer = account.call("POST", "/schedly/callback", json={"code": code, "code_verifier": verifier})
     assert answer.status_code == 200, answer.text
@@ -74,7 +76,7 @@ def test_a_caller_may_hold_the_verifier(account):
 
 def test_a_repeated_callback_answers_the_same_and_another_code_does_not(account):
     started = account.call("POST", "/hubspot/connect").json()
-    returned = account.consent(started["authorization_url"])
+    returned = consent(started["authorization_url"])
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: account.call("POST", "/hubspot/callback", json=returned), range(5)))
     assert {a.status_code for a in answers} == {200}, [a.text for a in answers]
@@ -85,7 +87,7 @@ def test_a_repeated_callback_answers_the_same_and_another_code_does_not(account)
 
 def test_unknown_foreign_and_wrong_codes_read_alike(account, blank):
     started = account.call("POST", "/hubspot/connect").json()
-    foreign = blank.call("POST", "/hubspot/callback", json=blank.consent(started["authorization_url"]))
+    foreign = blank.call("POST", "/hubspot/callback", json=consent(started["authorization_url"]))
     unknown = blank.call("POST", "/hubspot/callback", json={"code": "x", "state": "unknown"})
     assert foreign.status_code == unknown.status_code == 422
     assert foreign.json()["error"] == unknown.json()["error"]
@@ -104,7 +106,7 @@ def test_connect_with_a_key_is_one_attempt(account):
     other = ask({"subdomain": "another"})
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     # One attempt, so the documented body finds it.
-    code = account.consent(answers[0].json()["authorization_url"])["code"]
+    code = consent(answers[0].json()["authorization_url"])["code"]
     assert account.call("POST", "/zendesk/callback", json={"code": code}).status_code == 200
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from supportly.contracts import ids
 from supportly.temporal import connect
+from tests.caller import consent
 from tests.conftest import Service
 
 
@@ -29,8 +30,7 @@ def api(service: Service, account_id: int):
 
 def connect_hubspot(api: httpx.Client) -> httpx.Response:
     started = api.post("/hubspot/connect", json={}).raise_for_status().json()
-    consent = httpx.get(started["authorization_url"])
-    return api.post("/hubspot/callback", json=dict(httpx.URL(consent.headers["location"]).params))
+    return api.post("/hubspot/callback", json=consent(started["authorization_url"]))
 
 
 def schedule(service: Service, account_id: int):

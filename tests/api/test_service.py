@@ -12,6 +12,7 @@ import uvicorn
 
 from api.app import create_app
 from supportly.dev.processes import free_port
+from tests.caller import consent
 
 
 def test_health_and_readiness(service):
@@ -120,7 +121,7 @@ def test_strict_mode_demands_state(account, without):
     url = without(callback_mode="strict")
     strict = dataclasses.replace(account, http=httpx.Client(base_url=url, timeout=30))
     started = strict.call("POST", "/hubspot/connect").json()
-    returned = strict.consent(started["authorization_url"])
+    returned = consent(started["authorization_url"])
     bare = strict.call("POST", "/hubspot/callback", json={"code": returned["code"]})
     assert (bare.status_code, bare.json()["code"]) == (422, "invalid_authorization")
     assert strict.call("POST", "/hubspot/callback", json=returned).status_code == 200

@@ -25,9 +25,9 @@ from sandbox.app import server as sandbox_server
 from supportly.dev.postgres import Postgres
 from supportly.dev.processes import Child, free_port
 from supportly.dev.temporal import Temporal
+from supportly.providers import BY_ID
 from supportly.settings import Settings
-from supportly.storage import tokens
-from supportly.storage.database import Database
+from tests.caller import new_token
 
 ROOT = Path(__file__).parents[2]
 WHOLE = os.environ.get("SUPPORTLY_PROOFS") == "whole"
@@ -131,7 +131,7 @@ def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SUPPORTLY_", "TEMPORAL_"))}
     env |= {f"SUPPORTLY_{name.upper()}": value for name, value in chosen.items()}
-    for provider in ("hubspot", "zendesk", "schedly"):
+    for provider in BY_ID:
         env[f"SUPPORTLY_{provider.upper()}_CLIENT_ID"] = f"sandbox-{provider}-client"
         env[f"SUPPORTLY_{provider.upper()}_CLIENT_SECRET"] = f"sandbox-{provider}-secret"
     command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--port", str(api_port)]
@@ -207,11 +207,7 @@ async def account(house: House, client: httpx.AsyncClient) -> Account:
     """An account that no other test uses."""
     number = next(_accounts)
     house.sandbox.doubles["supportly"].settings["accounts"].append(number)
-    db = Database(house.postgres.admin_url, 2)
-    pepper = house.settings.token_pepper.get_secret_value()
-    _, token = await tokens.create(db, number, "administrator", "proofs", pepper)
-    await db.close()
-    return Account(house, number, token, client)
+    return Account(house, number, await new_token(house.postgres.admin_url, house.settings, number), client)
 
 
 @pytest.fixture

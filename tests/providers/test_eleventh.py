@@ -1,12 +1,12 @@
 """docs/adding-a-provider.md, followed: a provider that nobody has seen runs through the whole service."""
 
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from supportly import providers
+from tests.caller import consent, until
 from tests.conftest import Service
 from tests.eleventh.acme import Acme
 
@@ -19,15 +19,6 @@ def acme() -> Iterator[Acme]:
         patch.setitem(providers.BY_ID, "acme", provider)
         patch.setattr(providers, "PROVIDERS", (*providers.PROVIDERS, provider))
         yield provider
-
-
-def until(condition, timeout=30):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
 
 
 def test_a_new_provider_costs_a_file_a_double_and_a_line(acme: Acme, service: Service, account_id: int) -> None:
@@ -47,8 +38,7 @@ def test_a_new_provider_costs_a_file_a_double_and_a_line(acme: Acme, service: Se
     )
     with httpx.Client(base_url=root, headers={"api_access_token": token}, timeout=40) as api:
         started = api.post("/acme/connect", json={}).raise_for_status().json()
-        consent = httpx.get(started["authorization_url"])
-        connected = api.post("/acme/callback", json=dict(httpx.URL(consent.headers["location"]).params))
+        connected = api.post("/acme/callback", json=consent(started["authorization_url"]))
         assert connected.status_code == 200, connected.text
         assert connected.json()["account_name"] == "Acme test org"
 

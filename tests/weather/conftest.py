@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from supportly.dev.stack import ROOT, Stack
+from tests.caller import consent
 
 WHOLE = os.environ.get("SUPPORTLY_PROOFS") == "whole"
 
@@ -38,21 +38,6 @@ class Account:
         """Through the consent page and back."""
         started = self.http.post(f"/{provider}/connect", json=body).raise_for_status().json()
         return self.http.post(f"/{provider}/callback", json=consent(started["authorization_url"]))
-
-
-def consent(url: str) -> dict[str, str]:
-    """What the provider returns to the redirect URI."""
-    return dict(httpx.URL(httpx.get(url).headers["location"]).params)
-
-
-def until(condition: Callable[[], Any], timeout: float = 60, every: float = 0.05) -> Any:
-    """The first true answer of `condition`."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(every)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture(scope="module")

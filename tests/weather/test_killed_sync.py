@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from supportly.dev.stack import Stack
-from tests.weather.conftest import WHOLE, Account, control, until
+from tests.caller import until
+from tests.weather.conftest import WHOLE, Account, control
 
 ARTICLES, KILLS = (2000, 3) if WHOLE else (400, 1)
 DOCUMENTS = """

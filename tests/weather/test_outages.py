@@ -6,7 +6,8 @@ import pytest
 from supportly.dev.postgres import Postgres
 from supportly.dev.stack import Stack
 from supportly.dev.temporal import Temporal
-from tests.weather.conftest import Account, consent, until
+from tests.caller import consent, until
+from tests.weather.conftest import Account
 
 
 @pytest.fixture(scope="module")
