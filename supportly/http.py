@@ -326,7 +326,7 @@ class Policy(Protocol):
 
     def base_url(self, facts: Mapping[str, str]) -> str: ...  # noqa: D102 (described at Provider)
     def hosts(self, facts: Mapping[str, str]) -> Sequence[str]: ...  # noqa: D102
-    def headers(self, access_token: str, method: str, path: str) -> Mapping[str, str]: ...  # noqa: D102
+    def headers(self, access_token: str, method: str, path: str, facts: Mapping[str, str]) -> Mapping[str, str]: ...  # noqa: D102
     def costs(self, method: str, path: str, account: str) -> Sequence[Cost]: ...  # noqa: D102
     def headroom(self, answer: Answer, account: str) -> Sequence[Headroom]: ...  # noqa: D102
     def read_error(self, answer: Answer) -> SupportlyError | None: ...  # noqa: D102
@@ -404,7 +404,7 @@ class Http:
         if wait > 0:
             raise Throttled("The rate budget for this provider is spent for now.", retry_after=wait)
         content, kind = _encode(json, form)
-        sent = {**self.policy.headers(self.access_token, method, target), **kind, **(headers or {})}
+        sent = {**self.policy.headers(self.access_token, method, target, self.facts), **kind, **(headers or {})}
         self.wrote = self.wrote or method != "GET"
         answer = await self.outbound.send(method, url, headers=sent, content=content, before_send=self._in_time)
         if seen := self.policy.headroom(answer, self.account):

@@ -59,6 +59,8 @@ class OAuth2:
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     token_params: Mapping[str, Any] = field(default_factory=dict)
     """Added to both grants (Zendesk wants the lifetimes that it should give)."""
+    scope_in_authorize: bool = True
+    """False where the scopes are fixed when the app is registered, and no parameter names them."""
     scope_in_token_request: bool = False
     shared_grant: bool = False
     """Connections to one provider account share a grant, so that only the last one may revoke it."""
@@ -138,7 +140,7 @@ def authorization_url(
         extra[facts.optional_scope_param] = optional
     if code_challenge:
         extra |= {"code_challenge": code_challenge, "code_challenge_method": "S256"}
-    scope = facts.scope_text(optional=False) or None
+    scope = (facts.scope_text(optional=False) or None) if facts.scope_in_authorize else None
     return str(
         prepare_grant_uri(
             url, client_id=client_id, response_type="code", redirect_uri=redirect_uri, scope=scope, state=state, **extra

@@ -73,6 +73,20 @@ class Stream:
     """True when a full walk lists everything, so that what is missing has been deleted."""
 
 
+@dataclass(frozen=True)
+class About:
+    """What operators and administrators have to know; `docs/providers.md` is made of it. Plain sentences."""
+
+    register: tuple[str, ...] = ()
+    """How an operator registers our app at the provider, step by step."""
+    limits: tuple[str, ...] = ()
+    """The provider's published limits, and how we keep within them."""
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """What is not possible here -> why."""
+    assumed: tuple[str, ...] = ()
+    """What nobody could confirm: what we assume, and where it is changed."""
+
+
 class ProviderSettings(BaseModel):
     """Settings that every provider has; a provider adds its own by subclassing. Unknown keys are refused."""
 
@@ -196,6 +210,7 @@ class Provider:
     """What every call costs; the bucket name is completed by the provider account."""
     notice: ClassVar[str] = ""
     """What an administrator should know before connecting."""
+    about: ClassVar[About] = About()
     actions: ClassVar[Mapping[str, Action]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -247,7 +262,7 @@ class Provider:
         """Hosts that a connection may reach; that of `base_url` alone unless a provider says more."""
         return [self.base_url(facts).split("/")[2]]
 
-    def headers(self, access_token: str, method: str, path: str) -> Mapping[str, str]:
+    def headers(self, access_token: str, method: str, path: str, facts: Mapping[str, str]) -> Mapping[str, str]:
         """Headers of every call."""
         return {"Authorization": f"Bearer {access_token}"}
 

@@ -21,6 +21,9 @@ class Role:
 
 CAST: Final[Mapping[str, Role]] = {
     "hubspot": Role("get_deals"),
+    "salesforce": Role("get_deals", settings={"streams": ["products"]}),
+    "pipedrive": Role("get_deals", settings={"streams": ["products"]}),
     "schedly": Role("get_event_types"),
+    "stripe": Role("get_subscriptions", {"record_id": "{record}"}),
     "zendesk": Role("get_tickets", {"user_id": "{record}"}, connect={"subdomain": "supportly-demo"}),
 }

@@ -71,7 +71,7 @@ class Story:
         self._base = f"{stack.api_url}/api/v1/accounts/{ACCOUNT_ID}/supportly_integrations"
         self._done: dict[str, dict[str, str]] = {provider: {} for provider in CAST}
         self._titles: dict[str, str] = {}
-        self._syncing: list[str] = []
+        self._before: dict[str, Any] = {}
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Title and step."""
@@ -128,8 +128,11 @@ class Story:
         done["Written"] = self.write(provider) if can["contact_create"] else "–"
         done["Activity"] = self.note(provider) if can["activities"] else "–"
         done["Action"] = self.act(provider, role, record)
+        # A stack that was used before knows earlier runs.
+        before = self._status(provider).get("last_run") or {}
         self._call("POST", f"/{provider}/knowledge/toggle", {"enabled": True})
-        self._syncing.append(provider)
+        self._call("POST", f"/{provider}/knowledge/sync")
+        self._before[provider] = before.get("run_id")
         return "; ".join(f"{column.lower()} {what}" for column, what in done.items() if what != "–")
 
     def connect(self, provider: str, role: Role) -> str:
@@ -174,7 +177,7 @@ class Story:
     def knowledge(self) -> str:
         """What was turned on above syncs by itself; this waits until all first runs have ended."""
         deadline, documents, chunks = time.monotonic() + SYNC_S, 0, 0
-        for provider in self._syncing:
+        for provider in self._before:
             status = self._synced(provider, deadline)
             self._done[provider]["Documents"] = str(status["documents"])
             documents, chunks = documents + status["documents"], chunks + status["chunks"]
@@ -182,15 +185,19 @@ class Story:
 
     def _synced(self, provider: str, deadline: float) -> dict[str, Any]:
         while time.monotonic() < deadline:
-            found = self._call("GET", "/knowledge/status")["providers"]
-            status: dict[str, Any] = next(one for one in found if one["provider"] == provider)
-            state = (status.get("last_run") or {}).get("state")
-            if state in ("partial", "failed", "canceled"):
-                raise StoryError(f"the run of {provider} ended as {state}")
-            if state == "succeeded":
+            status = self._status(provider)
+            run = status.get("last_run") or {}
+            if run.get("run_id") != self._before[provider] and run.get("state") != "running":
+                if run["state"] != "succeeded":
+                    why = run.get("failed_streams") or "see the workflow"
+                    raise StoryError(f"the run of {provider} ended as {run['state']}: {why}")
                 return status
             time.sleep(POLL_S)
         raise StoryError(f"the run of {provider} had not ended after {SYNC_S:.0f} s")
+
+    def _status(self, provider: str) -> dict[str, Any]:
+        found = self._call("GET", "/knowledge/status")["providers"]
+        return next((one for one in found if one["provider"] == provider), {})
 
     def ask(self) -> str:
         """What Captain would read before it answers."""

@@ -59,8 +59,8 @@ class PostgresBudget:
         ordered = sorted(costs, key=lambda cost: cost.bucket)
         values = (
             [cost.bucket for cost in ordered],
-            [cost.window_s / (cost.limit * self._factor) * cost.amount for cost in ordered],
-            [cost.window_s for cost in ordered],
+            [float(cost.window_s / (cost.limit * self._factor) * cost.amount) for cost in ordered],
+            [float(cost.window_s) for cost in ordered],  # psycopg refuses a list of integers and floats
             SHARES[lane],
         )
         try:

@@ -39,7 +39,7 @@ class Paper:
     def answers(self) -> list[tuple[str, Any]]:
         consent = "http://127.0.0.1:2/authorize?state=s"
         back = {"location": "http://127.0.0.1:1/oauth/callback/p?code=c&state=s"}
-        run = {"id": str(self.runs), "state": "succeeded"} if self.runs else None
+        run = {"run_id": str(self.runs), "state": "succeeded"} if self.runs else None
         listed = [{"provider": p, "name": p.title(), "available": True} for p in CAST]
         one = {"capabilities": {"contact_create": True, "activities": ["note"]}, "settings": {"streams": None}}
         later = {"operation_id": "o", "status_url": f"{ROOT}/operations/o"}
@@ -61,7 +61,7 @@ class Paper:
             ("POST /[a-z]+/contacts/1/activity", {"record": {"id": "n1"}}),
             ("POST /[a-z]+/action", {"items": [{"id": 1, "name": "Renewal"}]}),
             ("GET /knowledge/status", {"providers": status}),
-            ("POST /[a-z]+/knowledge/toggle", {"status": "running"}),
+            ("POST /[a-z]+/knowledge/(toggle|sync)", {"status": "running"}),
             ("GET /knowledge/search", {"hits": [hit]}),
         ]  # fmt: skip
 

@@ -95,8 +95,8 @@ def test_the_environment_replaces_every_assumption_and_is_read_late(monkeypatch)
     assert provider.urls({})[1] == "https://login.schedly.example/token"
     assert provider.hosts({}) == ["api.schedly.example"]
     assert provider.oauth.scope_text(optional=False) == "read"
-    assert provider.headers("t", "GET", "/public/v9/meetings/1")["cal-api-version"] == "7"
-    assert "cal-api-version" not in provider.headers("t", "GET", "/public/v9/meetings-of-others")
+    assert provider.headers("t", "GET", "/public/v9/meetings/1", {})["cal-api-version"] == "7"
+    assert "cal-api-version" not in provider.headers("t", "GET", "/public/v9/meetings-of-others", {})
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_environment_replaces_every_assumption_and_is_read_late(monkeypatch)
     ],
 )
 def test_each_resource_has_its_version(world, path, version):
-    assert world.provider.headers("t", "GET", path).get("cal-api-version") == version
+    assert world.provider.headers("t", "GET", path, {}).get("cal-api-version") == version
 
 
 async def test_every_request_fits_the_contract(seeded):

@@ -59,6 +59,11 @@ async def test_all_or_none(budget):
     assert await take(budget, large, "waiting", 20) == 9
 
 
+async def test_limits_may_be_integers_and_floats(budget):
+    mixed = [Cost(uuid.uuid4().hex, 80, 2), Cost(uuid.uuid4().hex, 1e6, 86_400.0, 20)]
+    assert await budget.spend(mixed, "waiting") == 0
+
+
 async def test_an_amount_counts_as_that_many(budget, bucket):
     assert await take(budget, Cost(bucket, 100, 86_400, amount=25), "waiting", 10) == 4
     assert await budget.spend([], "waiting") == 0

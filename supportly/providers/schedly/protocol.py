@@ -83,9 +83,9 @@ class SchedlyProtocol(Provider):
         """Base URL of the assumed contract."""
         return self.contract.base_url
 
-    def headers(self, access_token: str, method: str, path: str) -> Mapping[str, str]:
+    def headers(self, access_token: str, method: str, path: str, facts: Mapping[str, str]) -> Mapping[str, str]:
         """Bearer token, and the version of the resource."""
-        return {**super().headers(access_token, method, path), **self.contract.version(path)}
+        return {**super().headers(access_token, method, path, facts), **self.contract.version(path)}
 
     def costs(self, method: str, path: str, account: str) -> Sequence[Cost]:
         """One bucket per access token."""
