@@ -116,6 +116,15 @@ class Answer:
                 transient=True,
             ) from None
 
+    @property
+    def date(self) -> datetime:
+        """When the server answered, by its own clock (`Date`); ours where it does not say."""
+        try:
+            found = email.utils.parsedate_to_datetime(self.headers.get("date", ""))
+        except ValueError:
+            return datetime.now(UTC)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
     def body(self) -> Mapping[str, Any]:
         """The body as an object; anything else is a ProviderFailure."""
         found = self.json()

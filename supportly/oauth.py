@@ -57,6 +57,8 @@ class OAuth2:
     body: Literal["form", "json"] = "form"
     pkce: bool = False
     authorize_params: Mapping[str, str] = field(default_factory=dict)
+    code_params: Mapping[str, str] = field(default_factory=dict)
+    """Added to the exchange of a code only."""
     token_params: Mapping[str, Any] = field(default_factory=dict)
     """Added to both grants (Zendesk wants the lifetimes that it should give)."""
     scope_in_authorize: bool = True
@@ -181,7 +183,7 @@ class Engine:
         refused: RefusalReader = read_refusal,
     ) -> Tokens:
         """Exchange an authorization code. Raises GrantRefused, ClientRefused or a ProviderFailure."""
-        params: dict[str, Any] = {"code": code, "redirect_uri": redirect_uri, **facts.token_params}
+        params: dict[str, Any] = {"code": code, "redirect_uri": redirect_uri, **facts.token_params, **facts.code_params}
         if verifier:
             params["code_verifier"] = verifier
         answer = await self._post(facts, client, token_url, "authorization_code", params)

@@ -5,7 +5,6 @@ A cursor is a `Position` as JSON, a checkpoint the moment (HubSpot's clock) at w
 
 from __future__ import annotations
 
-import email.utils
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
@@ -15,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import NotFound, ProviderFailure, UnknownChoice
 from supportly.http import Answer, segment
-from supportly.oauth import now_utc
 from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
 from supportly.providers.hubspot.crm import OBJECTS, VERSION, Row, next_after, page_url, results
 
@@ -83,7 +81,7 @@ class HubSpotKnowledge(StreamsKnowledge):
         else:
             raise UnknownChoice("HubSpot has no such stream.", field="streams", allowed=[s.id for s in self.streams])
         body = answer.body()
-        at = at if at.started else at.model_copy(update={"started": _moment(answer).isoformat()})
+        at = at if at.started else at.model_copy(update={"started": answer.date.isoformat()})
         page = StreamPage(checkpoint=at.started)
         for row in results(body):
             _READERS[stream](call, row, page, archived=at.phase == "archived")
@@ -143,13 +141,6 @@ def _listing(at: Position) -> dict[str, Any]:
     after = datetime.fromtimestamp(at.floor / 1000, UTC).isoformat().replace("+00:00", "Z") if at.floor else None
     # Sorted by creation, because an edit during the walk would move a post to another page.
     return {"limit": CMS_PAGE, "sort": "createdAt", "after": at.after, "updatedAfter": after}
-
-
-def _moment(answer: Answer) -> datetime:
-    try:
-        return email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return now_utc()
 
 
 def _following(at: Position, body: Mapping[str, Any], stream: str) -> Position | None:

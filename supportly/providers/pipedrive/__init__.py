@@ -5,7 +5,6 @@ Source: the OpenAPI files of August 2026 and pipedrive.readme.io.
 
 from __future__ import annotations
 
-import email.utils
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -160,7 +159,7 @@ class Pipedrive(PipedrivePersons, PipedriveActivities, PipedriveKnowledge):
         left = answer.headers.get("x-ratelimit-remaining", "0")
         daily = answer.headers.get("x-daily-ratelimit-token-remaining", "")
         if daily == "0" or (left.isdigit() and int(left) > 0):
-            return _until_midnight(answer.headers.get("date", ""))
+            return _until_midnight(answer.date)
         return float(BURST[1])
 
 
@@ -176,12 +175,8 @@ def _tokens(method: str, path: str, *, search: bool) -> int:
     return COSTS[kind] * (1 if path.startswith(V2) else 2)
 
 
-def _until_midnight(date: str) -> float:
-    """Seconds from the answer's own `Date` to the next midnight; the server's zone is not documented, UTC is taken."""
-    try:
-        now = email.utils.parsedate_to_datetime(date)
-    except ValueError:
-        return DAY.total_seconds() / 24  # without a date: look again in an hour
+def _until_midnight(now: datetime) -> float:
+    """Seconds to the next midnight; the server's zone is not documented, UTC is taken."""
     now = now.astimezone(UTC)
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + DAY
     return (midnight - now).total_seconds()

@@ -5,7 +5,6 @@ A cursor is a `Position` as JSON, a checkpoint the moment (Pipedrive's clock) at
 
 from __future__ import annotations
 
-import email.utils
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -13,8 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import UnknownChoice
-from supportly.http import Answer, segment
-from supportly.oauth import now_utc
+from supportly.http import segment
 from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
 from supportly.providers.pipedrive import api
 from supportly.providers.pipedrive.api import V2, Row, row_of, rows_of
@@ -53,7 +51,7 @@ class PipedriveKnowledge(StreamsKnowledge):
         states = "open,won,lost,deleted" if stream == "deals" else None
         asked = {"limit": PAGE, "cursor": at.cursor if at else None, "updated_since": floor, "status": states}
         answer = await call.http.get(f"{V2}/{stream}", asked)
-        body, started = answer.body(), at.started if at else _moment(answer).isoformat()
+        body, started = answer.body(), at.started if at else answer.date.isoformat()
         page = StreamPage(checkpoint=started)
         for row in rows_of(body):
             _add(call, stream, row, page)
@@ -125,14 +123,6 @@ def _organization(row: Row) -> str:
 
 
 _TEXTS: Final[dict[str, Any]] = {"products": _product, "deals": _deal, "organizations": _organization}
-
-
-def _moment(answer: Answer) -> datetime:
-    """When Pipedrive answered, by its own clock."""
-    try:
-        return email.utils.parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC)
-    except ValueError:
-        return now_utc()
 
 
 def _floor(since: str | None) -> str | None:

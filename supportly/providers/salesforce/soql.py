@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from urllib.parse import quote_plus
 
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
-from supportly.oauth import now_utc
 from supportly.provider import Call, timestamp
 
 Row = dict[str, Any]
@@ -126,7 +124,7 @@ async def following(call: Call, path: str) -> Page:
 
 
 def _page(answer: Answer, here: str | None) -> Page:
-    body, at = answer.body(), _moment(answer)
+    body, at = answer.body(), answer.date
     rows, after = body.get("records"), body.get("nextRecordsUrl")
     if not isinstance(rows, list) or (after is None and body.get("done") is False):
         raise ProviderFailure("Salesforce answered a query without its records or its next page.")
@@ -137,13 +135,6 @@ def _page(answer: Answer, here: str | None) -> Page:
     if not _LOCATOR.fullmatch(str(after)):
         raise ProviderFailure("Salesforce named a next page that is not its own; it was not asked for.")
     return Page(rows, str(after), at)
-
-
-def _moment(answer: Answer) -> datetime:
-    try:
-        return email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return now_utc()
 
 
 async def everything(call: Call, statement: str) -> list[Row]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from supportly.errors import SupportlyError
+from supportly.oauth import ClientRefused
 from supportly.provider import Call
 from tests.providers.harness import World
 
@@ -72,6 +73,8 @@ class Seeds:
     """Settings of the connection, where activities or streams need one."""
     account: Callable[[int], tuple[dict[str, Any], dict[str, str]]] = lambda _: ({}, {})
     """The double's settings and the host parts of the n-th provider account."""
+    wrong_secret: type[SupportlyError] = ClientRefused
+    """What a token endpoint's word on a wrong client secret is read as."""
     errors: tuple[SheetError, ...] = ()
     limits: tuple[Limit, ...] = ()
 
