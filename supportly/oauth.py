@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -54,6 +54,8 @@ class OAuth2:
     optional_scope_param: str = ""
     """Query parameter for the optional scopes; without one they join the others."""
     client_auth: Literal["basic", "body", "none"] | ClientAuthMethod = "body"
+    revoke_client_auth: Literal["basic", "body"] | None = None
+    """How the revocation authenticates the client, where it differs from the token endpoint."""
     body: Literal["form", "json"] = "form"
     pkce: bool = False
     authorize_params: Mapping[str, str] = field(default_factory=dict)
@@ -211,6 +213,7 @@ class Engine:
     async def revoke(self, facts: OAuth2, client: Client, *, url: str, token: str, hint: str) -> None:
         """Revoke one token (RFC 7009). An answer of 2xx, or one that says it is gone already, is success."""
         _check(url)
+        facts = replace(facts, client_auth=facts.revoke_client_auth or facts.client_auth)
         content, headers = _signed(facts, client, url, [("token", token), ("token_type_hint", hint)])
         answer = await self.outbound.send("POST", url, headers=headers, content=content)
         if answer.status >= 400 and answer.status not in (400, 404):

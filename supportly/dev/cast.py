@@ -24,6 +24,7 @@ CAST: Final[Mapping[str, Role]] = {
     "salesforce": Role("get_deals", settings={"streams": ["products"]}),
     "pipedrive": Role("get_deals", settings={"streams": ["products"]}),
     "schedly": Role("get_event_types"),
+    "calendly": Role("get_event_types"),
     "shopify": Role("get_orders", {"record_id": "{record}"}, connect={"shop": "supportly-demo.myshopify.com"}),
     "stripe": Role("get_subscriptions", {"record_id": "{record}"}),
     "zendesk": Role("get_tickets", {"user_id": "{record}"}, connect={"subdomain": "supportly-demo"}),
