@@ -296,7 +296,7 @@ class Calendly(Double):
         })  # fmt: skip
 
     def within(self, request: Request, *, organization_only: bool = False) -> str | None:
-        """Whose records are asked for: one user's URI, or None for all of the organization; checked as Calendly does."""
+        """Whose records are asked for: one user's URI, or None for all of the organization."""
         user, organization = request.query.get("user"), request.query.get("organization")
         own, ours = self.me(request)
         for name, value, known in (("user", user, f"{API}/users/"), ("organization", organization, ours)):
