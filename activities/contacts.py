@@ -202,8 +202,10 @@ class ContactActivities:
                 provider = opened.provider
                 if not isinstance(provider, LogsActivities) or job.kind not in provider.activity_kinds:
                     raise UnsupportedByProvider(cannot(provider.title, f"log a {job.kind}", opened))
-                records = await provider.find(opened.call, contact, opened.linked)
-                record = the_one(provider, records)
+                if provider.activity_needs_record:
+                    record = the_one(provider, await provider.find(opened.call, contact, opened.linked))
+                else:
+                    record = itself(contact)
                 if record is None:
                     raise NotFound(f"{provider.title} has no record of this contact. Sync the contact first.")
                 found = None
@@ -219,6 +221,11 @@ class ContactActivities:
                 )
 
             return await once(self.calls, job, "waiting", ActivityResult, write, contact_id=job.contact_id)
+
+
+def itself(contact: Contact) -> Record:
+    """A contact as a record, for providers that log activities somewhere else than on a record."""
+    return Record(id="", name=contact.name, email=contact.email, phone=contact.phone_number)
 
 
 def the_one(provider: FindsContacts, found: list[Record]) -> Record | None:

@@ -39,7 +39,7 @@ class Write(Protocol[Result_co]):
 
 def maybe_done(error: SupportlyError) -> bool:
     """True when a failed write may have happened: bytes went out and no refusal came back."""
-    if not isinstance(error, ProviderFailure) or not error.sent:
+    if not isinstance(error, ProviderFailure) or not error.sent or error.refused:
         return False
     # A success whose answer could not be read has happened like any other.
     status = error.provider_status

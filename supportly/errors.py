@@ -191,6 +191,7 @@ class ProviderFailure(SupportlyError):
         provider_code: str = "",
         transient: bool = False,
         sent: bool = True,
+        refused: bool = False,
         details: dict[str, Any] | None = None,
         retry_after: float | None = None,
         code: str | None = None,
@@ -207,6 +208,8 @@ class ProviderFailure(SupportlyError):
         self.retryable = transient
         self.sent = sent
         """False when the request certainly never reached the provider."""
+        self.refused = refused
+        """True when the provider said no in words that its status does not tell (a 200 that holds an error)."""
 
 
 class OutcomeUnknown(ProviderFailure):

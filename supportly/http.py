@@ -145,6 +145,8 @@ _SECRETS: Final = re.compile(r"[A-Za-z0-9_\-.~+/]{24,}={0,2}")
 _EMAILS: Final = re.compile(r"[^\s@<>\"',;:]+@[^\s@<>\"',;:]+")
 _PHONES: Final = re.compile(r"\+?\d[\d ().-]{7,}\d")
 _TAGS: Final = re.compile(r"<[^>]*>")
+_CODE: Final = re.compile(r"[A-Za-z]{1,20}([_.-][A-Za-z]{1,20}){0,9}")
+"""An error code: words and separators. What has digits, or no separator for long, may be a secret."""
 
 
 def cleaned(message: object) -> str:
@@ -157,6 +159,12 @@ def cleaned(message: object) -> str:
     for pattern, mark in ((_EMAILS, "[e-mail]"), (_SECRETS, "[…]"), (_PHONES, "[number]")):
         text = pattern.sub(mark, text)
     return " ".join(text.split())[:LONGEST_MESSAGE]
+
+
+def code_word(code: object) -> str:
+    """A provider's error code; unlike a message it may be long, as `msg_blocks_too_long_for_this_channel`."""
+    text = str(code or "").strip()
+    return text if _CODE.fullmatch(text) else cleaned(text)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -190,7 +198,7 @@ def failure(answer: Answer, *, message: str = "", code: str = "", wait: float | 
     return ProviderFailure(
         text or f"The provider answered with status {status}.",
         provider_status=status,
-        provider_code=cleaned(code),
+        provider_code=code_word(code),
         transient=status >= 500 or status in (408, 423, 425),
         retry_after=wait if wait is not None else retry_after(answer.headers),
     )

@@ -399,6 +399,9 @@ class LogsActivities(FindsContacts):
     """Logs notes, calls or tasks on a contact's record."""
 
     activity_kinds: ClassVar[tuple[ActivityKind, ...]] = ("note", "call", "task")
+    activity_needs_record: ClassVar[bool] = True
+    """False where activities have a place of their own (a channel, an issue): then `log` gets a record that is only
+    the contact itself, with an empty id, and the contact need not be known there."""
     activity_keyed: ClassVar[bool] = False
     """The provider takes an idempotency key, so that repeating `log` is safe."""
 

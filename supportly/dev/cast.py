@@ -26,6 +26,9 @@ CAST: Final[Mapping[str, Role]] = {
     "schedly": Role("get_event_types"),
     "calendly": Role("get_event_types"),
     "shopify": Role("get_orders", {"record_id": "{record}"}, connect={"shop": "supportly-demo.myshopify.com"}),
+    "slack": Role(
+        "list_channels", settings={"channel": "C0SUPPORT", "channels": ["C0SUPPORT"], "streams": ["channels"]}
+    ),
     "stripe": Role("get_subscriptions", {"record_id": "{record}"}),
     "zendesk": Role("get_tickets", {"user_id": "{record}"}, connect={"subdomain": "supportly-demo"}),
 }

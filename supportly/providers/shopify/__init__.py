@@ -156,7 +156,8 @@ class Shopify(ShopifyActions, ShopifyKnowledge):
         if code == "THROTTLED":
             return Throttled("Shopify asks for a pause.", retry_after=_wait(answer), details={"provider_status": 200})
         text = cleaned(first.get("message")) or "Shopify refused the query."
-        return ProviderFailure(text, provider_status=200, provider_code=code, transient=code in TRANSIENT)
+        passing = code in TRANSIENT
+        return ProviderFailure(text, provider_status=200, provider_code=code, transient=passing, refused=not passing)
 
     def error_words(self, body: Mapping[str, Any]) -> tuple[str, str]:
         """`errors` is a text, a list or an object of fields."""
