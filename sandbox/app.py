@@ -21,6 +21,8 @@ from sandbox.world import demo
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Watcher = Callable[[str, Request, Reply | None], None]
+"""Sees the double's name, a request, and what the double answered; None where a fault did or nobody."""
 
 
 def discover() -> list[type[Double]]:
@@ -44,6 +46,7 @@ class Sandbox:
         self.recorder = Recorder()
         self.doubles = {cls.name: cls(self.clock, rate_limits=rate_limits) for cls in doubles}
         self.by_host: dict[str, Double | None] = {}
+        self.watchers: list[Watcher] = []
 
     def double_for(self, host: str) -> Double | None:
         if host not in self.by_host:
@@ -97,9 +100,12 @@ class Sandbox:
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.cut == "before":
+            self.watched(double, request, None)
             await line.cut()
             return
-        reply = fault.reply() or double.handle(request)
+        injected = fault.reply()
+        reply = injected or double.handle(request)
+        self.watched(double, request, None if injected else reply)
         if fault.cut == "after_commit":
             await line.cut()
             return
@@ -108,6 +114,10 @@ class Sandbox:
             await line.cut(reply)
             return
         await self.send(line.send, reply)
+
+    def watched(self, double: Double, request: Request, reply: Reply | None) -> None:
+        for watcher in self.watchers:
+            watcher(double.name, request, reply)
 
     @staticmethod
     async def send(send: Send, reply: Reply) -> None:

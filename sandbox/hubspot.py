@@ -12,6 +12,7 @@ import phonenumbers
 from sandbox.double import (
     Abort,
     Double,
+    Grant,
     OAuth,
     OAuthFailure,
     Record,
@@ -29,11 +30,18 @@ V = "2026-09"
 OBJECTS, ASSOCIATIONS = f"/crm/objects/{V}", f"/crm/associations/{V}"
 BLOG, KNOWLEDGE = f"/cms/blogs/{V}/posts", "/cms/knowledge-base/2027-03-beta/articles"
 SEARCH_DEPTH = 10_000
+LONGEST_URL = 15_000  # characters; longer ones are reported to break (airbytehq/airbyte PR 74046)
+ARTICLES_PAGE = 25  # the documented default; a larger maximum is unconfirmed, so none is granted
+TOKEN_LENGTH = 320  # "allow 300 and more"
 CRM = {
     "contacts": "contact", "companies": "company", "deals": "deal", "tickets": "ticket", "products": "product",
     "notes": "note", "calls": "call", "tasks": "task",
 }  # fmt: skip
 ACTIVITIES = ("note", "call", "task")
+CHOICES = {
+    "hs_call_direction": ("INBOUND", "OUTBOUND"), "hs_task_priority": ("LOW", "MEDIUM", "HIGH"),
+    "hs_task_type": ("TODO", "CALL", "EMAIL"),
+}  # fmt: skip
 MODIFIED = {"contact": "lastmodifieddate"}  # the other kinds have hs_lastmodifieddate
 SHOWN = {
     "contact": ["createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"],
@@ -109,7 +117,11 @@ class HubSpot(Double):
     defaults: ClassVar[Record] = {
         "hub_id": 8800001, "user_id": 77001, "hub_domain": "sandbox-hub.example", "account_type": "STANDARD",
         "introspect_fields": False, "token_errors": "v1", "knowledge_base": 200, "required_properties": [],
-        "requests_per_ten_seconds": 110, "searches_per_second": 5,
+        "requests_per_ten_seconds": 110, "searches_per_second": 5, "ui_domain": "app.hubspot.com",
+        # Private distribution alone has a quota by day; None: as for a marketplace app.
+        "requests_per_day": None, "day_seconds": 86_400,
+        # Not documented, so both answers are here: does a read by e-mail see secondary addresses, is case kept?
+        "email_reads_secondary": True, "lowercase_emails": False,
     }  # fmt: skip
 
     def structure(self) -> None:
@@ -142,7 +154,16 @@ class HubSpot(Double):
     def identity(self) -> Record:
         return {name: self.settings[name] for name in ("hub_id", "user_id", "hub_domain")}
 
+    def issue_access(self, grant: Grant, expires: float) -> Token:
+        token = super().issue_access(grant, expires)
+        del self.access_tokens[token.value]
+        token.value += "x" * (TOKEN_LENGTH - len(token.value))
+        self.access_tokens[token.value] = token
+        return token
+
     def throttle(self, request: Request) -> None:
+        if len(request.raw_path) + len(request.query_string) > LONGEST_URL:
+            raise Abort(Reply("<html><h1>414 Request-URI Too Large</h1></html>", 414, content_type="text/html"))
         if request.grant is None:
             return
         account = request.grant.identity["hub_id"]
@@ -160,6 +181,12 @@ class HubSpot(Double):
         }  # fmt: skip
         if left < 0:
             raise Abort(self.limited("TEN_SECONDLY_ROLLING"))
+        if day := self.settings["requests_per_day"]:
+            left = self.limiter.hit(f"day {account}", day, self.settings["day_seconds"])[0] if enforced else day
+            daily = {"x-hubspot-ratelimit-daily": str(day), "x-hubspot-ratelimit-daily-remaining": str(max(left, 0))}
+            request.response_headers |= daily
+            if left < 0:
+                raise Abort(self.limited("DAILY"))
 
     def limited(self, policy: str) -> Reply:
         text = f"You have reached your {policy.lower()} limit."
@@ -293,6 +320,8 @@ class HubSpot(Double):
         modified = MODIFIED.get(kind, "hs_lastmodifieddate")
         properties |= {"hs_object_id": record["id"], created: record["createdAt"], modified: record["updatedAt"]}
         if kind == "contact":
+            if self.settings["lowercase_emails"] and properties.get("email"):
+                properties["email"] = properties["email"].lower()
             for own, name in (("phone", "phone"), ("mobilephone", "mobile")):
                 properties[f"hs_searchable_calculated_{name}_number"] = national(properties.get(own))
         return {**record, "properties": properties}
@@ -363,11 +392,18 @@ class HubSpot(Double):
         if id_property in (None, "", "hs_object_id"):
             return self.records[kind].get(key)
         if id_property == "email" and kind == "contact":
-            return next((item for item in self.live(kind) if key.lower() in addresses(item)), None)
+            if self.settings["email_reads_secondary"]:
+                return self.holder(key)
+            wanted = key.lower()
+            return next((i for i in self.live(kind) if str(i["properties"].get("email") or "").lower() == wanted), None)
         known = self.records["property"].get(str(id_property))
         if kind != "contact" or known is None or not known["hasUniqueValue"]:
             raise Abort(self.error(400, "VALIDATION_ERROR", f"{id_property} is not a property with unique values"))
         return next((item for item in self.live(kind) if item["properties"].get(id_property) == key), None)
+
+    def holder(self, email: str) -> Record | None:
+        """The contact who has this e-mail address, as its primary or a secondary one."""
+        return next((item for item in self.live("contact") if email.lower() in addresses(item)), None)
 
     def live(self, kind: str) -> list[Record]:
         return [item for item in self.records[kind].values() if not item["archived"]]
@@ -422,7 +458,7 @@ class HubSpot(Double):
         return Reply({
             "portalId": request.grant.identity["hub_id"], "accountType": self.settings["account_type"],
             "timeZone": "US/Eastern", "companyCurrency": "USD", "additionalCurrencies": [], "utcOffset": "-05:00",
-            "utcOffsetMilliseconds": -18_000_000, "uiDomain": "app.hubspot.com", "dataHostingLocation": "na1",
+            "utcOffsetMilliseconds": -18_000_000, "uiDomain": self.settings["ui_domain"], "dataHostingLocation": "na1",
         })  # fmt: skip
 
     # CRM objects
@@ -539,21 +575,23 @@ class HubSpot(Double):
             raise Abort(self.error(400, "VALIDATION_ERROR", "One of email, firstname, lastname is needed"))
         if kind in ACTIVITIES and not properties.get("hs_timestamp"):
             raise Abort(self.invalid_properties("hs_timestamp", "REQUIRED_FIELD", "hs_timestamp is required"))
-        if absent := [
-            name for name in self.settings["required_properties"] if kind == "contact" and not properties.get(name)
-        ]:
-            raise Abort(
-                self.invalid_properties(absent[0], "REQUIRED_FIELD", f"{absent[0]} is required by a validation rule")
-            )
+        self.check_rules(kind, properties)
         self.check_properties(kind, properties, None)
         made = self.complete(kind, {"properties": properties, "associations": wanted.get("associations") or []})
         self.save(kind, made)
         return self.shown(kind, made, properties)
 
+    def check_rules(self, kind: str, properties: Record) -> None:
+        """The account admin's validation rules, which writes obey since 2026-09."""
+        required = self.settings["required_properties"] if kind == "contact" else []
+        for name in required:
+            if not properties.get(name):
+                text = f"{name} is required by a validation rule"
+                raise Abort(self.invalid_properties(name, "REQUIRED_FIELD", text))
+
     def check_properties(self, kind: str, properties: Record, own: str | None) -> None:
         if kind != "contact":
-            if len(str(properties.get("hs_note_body", ""))) > 65_536:
-                raise Abort(self.invalid_properties("hs_note_body", "TOO_LONG", "hs_note_body is too long"))
+            self.check_activity(properties)
             return
         for name, value in properties.items():
             known = self.records["property"].get(name)
@@ -574,9 +612,20 @@ class HubSpot(Double):
         email = str(properties.get("email") or "")
         if email and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", email):
             raise Abort(self.invalid_properties("email", "INVALID_EMAIL", f"Email address {email} is invalid"))
-        other = self.find("contact", email, "email") if email else None
+        other = self.holder(email) if email else None
         if other is not None and other["id"] != own:
             raise Abort(self.error(409, "CONFLICT", f"Contact already exists. Existing ID: {other['id']}"))
+
+    def check_activity(self, properties: Record) -> None:
+        for name, allowed in CHOICES.items():
+            if properties.get(name) and properties[name] not in allowed:
+                text = f"{properties[name]} was not one of the allowed options"
+                raise Abort(self.invalid_properties(name, "INVALID_OPTION", text))
+        if not str(properties.get("hs_call_duration") or "0").isdigit():
+            text = "hs_call_duration is a number of milliseconds"
+            raise Abort(self.invalid_properties("hs_call_duration", "INVALID_INTEGER", text))
+        if len(str(properties.get("hs_note_body", ""))) > 65_536:
+            raise Abort(self.invalid_properties("hs_note_body", "TOO_LONG", "hs_note_body is too long"))
 
     def invalid_properties(self, name: str, code: str, message: str) -> Reply:
         errors = [{"message": message, "code": code, "context": {"propertyName": [name]}}]
@@ -589,6 +638,7 @@ class HubSpot(Double):
         if known is None or known["archived"]:
             return self.error(404, "OBJECT_NOT_FOUND", f"Object not found. objectId {key} isn't found of type {kind}")
         properties = request.object.get("properties") or {}
+        self.check_rules(kind, {**known["properties"], **properties})
         self.check_properties(kind, properties, known["id"])
         changed = self.changed(kind, known, {"properties": properties})
         self.save(kind, changed)
@@ -700,7 +750,9 @@ class HubSpot(Double):
     @routes.on("GET", KNOWLEDGE)
     def knowledge_articles(self, request: Request) -> Reply:
         self.knowledge(request)
-        return self.content(request, "article", 25)
+        if request.integer("limit", ARTICLES_PAGE) > ARTICLES_PAGE:
+            return self.error(400, "VALIDATION_ERROR", f"limit must not be greater than {ARTICLES_PAGE}")
+        return self.content(request, "article", ARTICLES_PAGE)
 
     @routes.on("GET", KNOWLEDGE + "/{id}")
     def knowledge_article(self, request: Request, key: str) -> Reply:

@@ -78,7 +78,7 @@ class Pipedrive(Double):
             {
                 "id": key, "order_nr": key, "name": name, "is_deleted": False, "deal_probability": 100,
                 "pipeline_id": pipeline, "is_deal_rot_enabled": False, "days_to_rotten": None, "add_time": now,
-                "update_time": None,
+                "update_time": now,
             }
             for key, name, pipeline in STAGES
         ]  # fmt: skip
@@ -358,7 +358,7 @@ class Pipedrive(Double):
             "timezone_name": "Etc/UTC", "timezone_offset": "+00:00",
             "access": [{"app": "global", "admin": True, "permission_set_id": "62cc4d7f-4038-4352-abf3-a8c1c822b631"}],
             "company_id": who["company_id"], "company_name": who["company_name"], "company_country": "EE",
-            "company_domain": who["company_domain"], "company_industry": None,
+            "company_domain": who["company_domain"], "company_industry": "Software",
             "language": {"language_code": "en", "country_code": "US"},
         })  # fmt: skip
 
@@ -457,7 +457,7 @@ class Pipedrive(Double):
         now = self.stages[0]["add_time"]
         return self.page(request, [{
             "id": 1, "name": "Sales", "order_nr": 1, "is_deleted": False, "is_deal_probability_enabled": True,
-            "is_selected": True, "add_time": now, "update_time": None,
+            "add_time": now, "update_time": now,
         }])  # fmt: skip
 
     @routes.on("GET", V2 + "/personFields")

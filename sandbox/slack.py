@@ -177,7 +177,8 @@ class Slack(Double):
         if kind == "user":
             key = str(record.get("id") or f"U{self.next_id():08d}")
             profile = {
-                "title": "", "phone": "", "real_name": record.get("real_name", ""), "display_name": "", "skype": "", "fields": {},
+                "title": "", "phone": "", "real_name": record.get("real_name", ""), "display_name": "",
+                "skype": "", "fields": {},
                 "real_name_normalized": record.get("real_name", ""), "display_name_normalized": "", "first_name": "",
                 "last_name": "", "status_text": "", "status_emoji": "", "avatar_hash": "g0000000000",
                 "image_24": "https://a.slack-edge.com/24.png", "image_32": "https://a.slack-edge.com/32.png",

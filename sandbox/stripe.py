@@ -311,7 +311,11 @@ class Stripe(Double):
             "id": who["account_id"], "object": "account", "country": who["country"], "email": "owner@sandbox.example",
             "business_profile": {"name": who["account_name"]}, "type": "standard", "charges_enabled": True,
             "payouts_enabled": True, "details_submitted": True, "default_currency": "eur",
-            "settings": {"dashboard": {"display_name": who["account_name"], "timezone": "Etc/UTC"}},
+            "settings": {
+                "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
+                "card_payments": {}, "payments": {},
+                "dashboard": {"display_name": who["account_name"], "timezone": "Etc/UTC"},
+            },
         })  # fmt: skip
 
     @routes.on("GET", "/v1/customers/search")

@@ -31,6 +31,7 @@ OFFSET_DEPTH = 10_000
 SEARCH_DEPTH = 1_000
 INCREMENTAL_PAGE = 1_000
 IDEMPOTENCY_SECONDS = 7_200
+TEN_YEARS = 10 * 365 * 86_400
 HIDDEN = frozenset({"translations", "comments"})  # stored inside a record, served by endpoints of their own
 SCOPE = re.compile(
     r"read|write|impersonate|(tickets|users|organizations|hc|auditlogs|apps|triggers|automations|targets|webhooks)"
@@ -53,10 +54,15 @@ class Zendesk(Double):
     defaults: ClassVar[Record] = {
         "code_ttl": 120, "rotation": "rotate", "refresh_kills_access": True, "role": "admin", "user_id": 9001,
         "requests_per_minute": 400, "incremental_per_minute": 10, "help_center": True, "token_status": 200,
+        # Lifetimes: does the answer name the access token's, and is it what was asked for (None) or a fixed one?
+        "states_life": True, "granted_seconds": None, "gives_refresh_token": True,
+        # A write keeps its record for so long; one that comes meanwhile is a conflict.
+        "write_seconds": 0,
     }  # fmt: skip
 
     def structure(self) -> None:
         self.idempotent: dict[str, tuple[float, str, Record]] = {}
+        self.written: dict[tuple[str, str], float] = {}
         self.save("user", self.complete("user", {
             "id": self.settings["user_id"], "name": "Agent Sandbox", "email": "agent@zendesk.example", "role": "admin",
         }))  # fmt: skip
@@ -145,17 +151,23 @@ class Zendesk(Double):
         if not str(asked).isdigit() or not 300 <= int(asked) <= 172_800:
             text = "expires_in must be between 300 and 172800"
             raise Abort(Reply({"error": "invalid_request", "error_description": text}, 400))
-        return float(asked)
+        return float(self.settings["granted_seconds"] or asked)
 
     def token_reply(self, wanted: Record, access: Token, refresh: Token) -> Reply:
         reply: Record = {
-            "access_token": access.value, "refresh_token": refresh.value, "token_type": "bearer",
-            "scope": " ".join(access.grant.scope),
+            "access_token": access.value, "token_type": "bearer", "scope": " ".join(access.grant.scope),
         }  # fmt: skip
-        for name, token in (("expires_in", access), ("refresh_token_expires_in", refresh)):
-            if name in wanted:  # left out otherwise, although the token does expire
-                token.expires_at = self.clock.now() + int(wanted[name])
-                reply[name] = int(wanted[name])
+        if self.settings["gives_refresh_token"]:
+            reply["refresh_token"] = refresh.value
+            if "refresh_token_expires_in" in wanted:
+                refresh.expires_at = self.clock.now() + int(wanted["refresh_token_expires_in"])
+                reply["refresh_token_expires_in"] = int(wanted["refresh_token_expires_in"])
+        else:  # an old client's token, which lives until it is revoked
+            access.expires_at = self.clock.now() + TEN_YEARS
+        if "expires_in" in wanted and self.settings["states_life"]:
+            reply["expires_in"] = round(access.expires_at - self.clock.now())
+        elif self.settings["gives_refresh_token"]:  # left out, although the token does expire
+            access.expires_at = self.clock.now() + self.settings["access_token_ttl"]
         return Reply(reply, self.settings["token_status"])
 
     # Records
@@ -397,7 +409,28 @@ class Zendesk(Double):
 
     @routes.on("PUT", API + "/users/{id}")
     def update_user(self, request: Request, key: str) -> Reply:
-        return Reply({"user": self.edit_user(self.one("user", key), request.object.get("user") or {})})
+        known = self.one("user", key)
+        self.spend(("upsert", 1, 1), (f"upsert {key}", 5, 60))
+        self.occupy("user", key)
+        return Reply({"user": self.edit_user(known, request.object.get("user") or {})})
+
+    def spend(self, *limits: tuple[str, int, float]) -> None:
+        """Counts a write against its own limits (name, calls, seconds); aborts where one of them is used up."""
+        if not self.settings["rate_limits"]:
+            return
+        for name, most, window in limits:
+            left, wait = self.limiter.hit(name, most, window)
+            if left < 0:
+                body = {"error": "APIRateLimitExceeded", "description": "Too many requests"}
+                raise Abort(Reply(body, 429, {"retry-after": str(int(wait) + 1)}))
+
+    def occupy(self, kind: str, key: str) -> None:
+        """Begins a write; aborts while another write of the record is under way."""
+        now = self.clock.now()
+        if self.written.get((kind, key), 0.0) > now:
+            # Reported: zendesk/zendesk_api_client_php issue 314.
+            raise Abort(Reply({"error": "DatabaseConflict", "description": "Database collision"}, 409))
+        self.written[kind, key] = now + self.settings["write_seconds"]
 
     def edit_user(self, user: Record, wanted: Record) -> Record:
         changes = {name: value for name, value in wanted.items() if name not in ("id", "email", "phone")}
@@ -428,16 +461,9 @@ class Zendesk(Double):
     @routes.on("POST", API + "/users/create_or_update")
     def create_or_update(self, request: Request) -> Reply:
         wanted = request.object.get("user") or {}
-        if self.settings["rate_limits"]:
-            left, wait = self.limiter.hit(f"upsert {wanted.get('email')}", 5, 60)
-            second, pause = self.limiter.hit("upsert", 1, 1)
-            if min(left, second) < 0:
-                seconds = str(int(wait if left < 0 else pause) + 1)
-                return Reply(
-                    {"error": "APIRateLimitExceeded", "description": "Too many requests"}, 429, {"retry-after": seconds}
-                )
         known = self.owner("email", wanted["email"]) if wanted.get("email") else None
         known = known or (self.by_external_id(wanted["external_id"]) if wanted.get("external_id") else None)
+        self.spend(("upsert", 1, 1), (f"upsert {known['id'] if known else wanted.get('email')}", 5, 60))
         if known is None:
             return Reply({"user": self.new_user(wanted)}, 201)
         return Reply({"user": self.edit_user(known, wanted)})
@@ -544,13 +570,15 @@ class Zendesk(Double):
     @routes.on("PUT", API + "/tickets/{id}")
     def update_ticket(self, request: Request, key: str) -> Reply:
         ticket = self.one("ticket", key)
-        if self.settings["rate_limits"] and self.limiter.hit(f"ticket {key}", 30, 600)[0] < 0:
-            return Reply(
-                {"error": "TooManyRequests", "description": "Too many updates of a ticket"}, 429, {"retry-after": "60"}
-            )
+        self.spend((f"ticket {key}", 30, 600), ("ticket updates", 100, 60))
         if ticket["status"] == "closed":
             return invalid("status", "Status: closed prevents ticket update", "ClosedTicket")
+        self.occupy("ticket", key)
         wanted = dict(request.object.get("ticket") or {})
+        stamp = wanted.pop("updated_stamp", None)
+        if wanted.pop("safe_update", False) and stamp != ticket["updated_at"]:
+            text = "Safe Update prevented the update due to outdated ticket data."
+            return Reply({"error": "UpdateConflict", "description": text}, 409)
         comment = wanted.pop("comment", None)
         changed = self.changed("ticket", ticket, {k: v for k, v in wanted.items() if k != "id"})
         self.save("ticket", changed)

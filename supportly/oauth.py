@@ -41,6 +41,13 @@ class Scope:
     optional: bool = False
 
 
+def chosen_scopes(known: tuple[Scope, ...], names: str) -> tuple[Scope, ...]:
+    """The scopes that an operator names, separated by commas; all known ones where none is named."""
+    reasons = {scope.name: scope for scope in known}
+    chosen = [name for name in names.split(",") if name]
+    return tuple(reasons.get(n, Scope(n, "chosen by the operator", optional=True)) for n in chosen) or known
+
+
 @dataclass(frozen=True)
 class OAuth2:
     """A provider's OAuth facts. URLs may hold host parts, as in `https://{subdomain}.zendesk.com/oauth/tokens`."""
@@ -249,13 +256,15 @@ class Engine:
             if answer.status < 300:
                 raise ProviderFailure("The token answer holds no access token.", provider_status=answer.status)
             raise failure(answer, message=str(body.get("error_description") or body.get("message") or ""))
-        life = _life(body.get("expires_in")) or facts.expires_in
+        fresh = body.get("refresh_token") or (old.refresh_token if old else None)
+        # Without a stated life and a way to refresh, a token is used until it is refused.
+        life = _life(body.get("expires_in")) or (facts.expires_in if fresh else None)
         granted = body.get("scope") or body.get("scopes") or ""
         names = granted if isinstance(granted, list) else str(granted).replace(",", " ").split()
         kept = {name: str(body[name]) for name in facts.keep if body.get(name) is not None}
         return Tokens(
             access_token=access,
-            refresh_token=body.get("refresh_token") or (old.refresh_token if old else None),
+            refresh_token=fresh,
             expires_at=now + timedelta(seconds=life) if life else None,
             scopes=tuple(str(n) for n in names) or (old.scopes if old else ()),
             facts={**(old.facts if old else {}), **kept},

@@ -298,10 +298,11 @@ class Provider:
         if self.planned is not None:
             return self.planned
         writes = isinstance(self, WritesContacts)
+        updates = isinstance(self, WritesContacts) and self.updates
         return Capabilities(
             contact_lookup=isinstance(self, FindsContacts),
             contact_create=writes,
-            contact_update=writes,
+            contact_update=updates,
             activities=list(self.activity_kinds) if isinstance(self, LogsActivities) else [],
             actions=list(self.actions),
             knowledge_streams=[s.id for s in self.streams] if isinstance(self, StreamsKnowledge) else [],
@@ -360,6 +361,8 @@ class WritesContacts(FindsContacts):
 
     mapping: ClassVar[Mapping[str, str]] = {}
     """Default mapping: provider field -> Supportly field (see `Contact.value`)."""
+    updates: ClassVar[bool] = True
+    """False where a record cannot be changed once it is there: `writable` then says so of every field."""
 
     def current(self, record: Record) -> Mapping[str, str | None]:
         """The record's present values by provider field."""

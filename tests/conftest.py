@@ -28,6 +28,7 @@ from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 from supportly.storage.database import Database
 from tests.caller import new_token
+from tests.contracts import watch
 from tests.eleventh.acme_double import AcmeDouble
 from tests.providers import table
 
@@ -39,14 +40,48 @@ _accounts = itertools.count(1000)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Every report says what its test shows."""
     table.note(item)
+    watch.begin()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What ran and passed, provider by capability."""
-    if lines := table.table(terminalreporter.stats.get("passed", [])):
-        terminalreporter.section("shown by the contract suite: cases that passed")
-        for line in lines:
-            terminalreporter.line(line)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    """A test that passed has also kept the providers' contracts."""
+    result = yield
+    watch.verify(item)
+    return result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    watch.configured()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A deviation from a contract that a whole run does not meet is not needed any more, and fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or session.exitstatus != pytest.ExitCode.OK or not watch.whole(session.config):
+        return
+    if hasattr(session.config, "workerinput") or not watch.available():
+        return
+    if watch.stale(reporter.stats.get("passed", [])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What ran and passed, provider by capability, and what was validated against the providers' contracts."""
+    passed = terminalreporter.stats.get("passed", [])
+    sections = {
+        "shown by the contract suite: cases that passed": table.table(passed),
+        "validated against the providers' contracts": watch.summary(passed),
+    }
+    if watch.available() and watch.whole(config) and not terminalreporter.stats.get("failed"):
+        sections["deviations that nothing has met: take them out of tests/contracts/deviations.py"] = watch.stale(
+            passed
+        )
+    for title, lines in sections.items():
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

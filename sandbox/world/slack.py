@@ -17,18 +17,8 @@ def records(now: float) -> Record:
                 "channel": "C0SUPPORT",
                 "ts": f"{start + 60 * n}.000100",
                 "user": f"U010{1 + n % 4}",
-                "text": f"What is in the {name}?",
+                "text": f"What is in the {name}?\n{text}",
             }
-            for n, (name, _, _) in enumerate(PRODUCTS)
-        ]
-        + [
-            {
-                "channel": "C0SUPPORT",
-                "ts": f"{start + 60 * n + 30}.000200",
-                "thread_ts": f"{start + 60 * n}.000100",
-                "user": "U0101",
-                "text": text,
-            }
-            for n, (_, _, text) in enumerate(PRODUCTS)
+            for n, (name, _, text) in enumerate(PRODUCTS)
         ],
     }

@@ -26,6 +26,18 @@ CAST: Final[Mapping[str, Role]] = {
     "schedly": Role("get_event_types"),
     "calendly": Role("get_event_types"),
     "shopify": Role("get_orders", {"record_id": "{record}"}, connect={"shop": "supportly-demo.myshopify.com"}),
+    "jira": Role(
+        "search_issues",
+        {"jql": 'project = "SUP" ORDER BY updated DESC'},
+        connect={"site": "acme.atlassian.net"},
+        settings={
+            "service_desk_id": "1",
+            "project_key": "SUP",
+            "issue_type_id": "10001",
+            "projects": ["SUP"],
+            "streams": ["issues"],
+        },
+    ),
     "slack": Role(
         "list_channels", settings={"channel": "C0SUPPORT", "channels": ["C0SUPPORT"], "streams": ["channels"]}
     ),

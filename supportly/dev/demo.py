@@ -160,13 +160,13 @@ class Story:
     def write(self, provider: str) -> str:
         """The contact, created or updated at the provider."""
         done = self._call("POST", f"/{provider}/contacts/{CONTACT}/sync")
-        return f"{done['status']} {done['record']['id']}"
+        return f"{done['status']} {short(done['record']['id'])}"
 
     def note(self, provider: str) -> str:
         """A note on the contact."""
         body = {"content": "Asked for an invoice copy; sent by e-mail.", "activity_type": "note"}
         done = self._call("POST", f"/{provider}/contacts/{CONTACT}/activity", body)
-        return f"note {done['record']['id']}"
+        return f"note {short(done['record']['id'])}"
 
     def act(self, provider: str, role: Role, record: str) -> str:
         """One of its actions; `{record}` in the parameters is the record that was found."""
@@ -230,6 +230,11 @@ class Story:
                 raise StoryError(f"the operation ended as {state.get('status')}: {state.get('error') or ''}")
             time.sleep(POLL_S)
         raise StoryError(f"the operation had not ended after {REQUEST_S:.0f} s")
+
+
+def short(key: str) -> str:
+    """A record's id; of one that is a URI, its end."""
+    return key.rpartition("/")[2]
 
 
 def wait_for_key(report: Report) -> None:

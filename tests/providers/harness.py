@@ -16,6 +16,7 @@ from sandbox.recorder import Received
 from supportly.http import Http, Outbound
 from supportly.oauth import Client, Engine, Tokens, authorization_url, challenge, new_state, new_verifier
 from supportly.provider import Call, Provider
+from tests.contracts import watch
 
 REDIRECT = "https://supportly.example/callback"
 
@@ -41,6 +42,7 @@ class World:
     timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
+        self.sandbox.watchers.append(watch.seen)
         transport = Dated(self.sandbox)
         self.outbound = Outbound(timeout_s=self.timeout_s, max_bytes=20_000_000, transport=transport)
         self.browser = httpx.AsyncClient(transport=transport)

@@ -1,5 +1,6 @@
 """What only HubSpot does; what all providers share is in test_contract.py."""
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -18,7 +19,7 @@ from supportly.errors import (
 from supportly.http import Answer, Http, Outbound
 from supportly.oauth import ClientRefused, GrantRefused
 from supportly.provider import Call
-from supportly.providers.hubspot import HubSpot
+from supportly.providers.hubspot import HubSpot, crm
 from supportly.providers.hubspot import knowledge as streams
 from tests.providers.harness import World
 
@@ -101,6 +102,47 @@ class TestConnecting:
             await world.refresh(tokens)
         assert refused.value.reason == "revoked_by_user"
 
+    @pytest.mark.parametrize("field", ["status", "category", "error"])
+    @pytest.mark.parametrize(
+        ("word", "kind", "reason"),
+        [
+            ("BAD_REFRESH_TOKEN", GrantRefused, "revoked_by_user"),
+            ("BAD_AUTH_CODE", GrantRefused, "code_refused"),
+            ("BAD_REDIRECT_URI", ClientRefused, None),
+            ("BAD_CLIENT_ID", ClientRefused, None),
+            ("BAD_CLIENT_SECRET", ClientRefused, None),
+        ],
+    )
+    async def test_every_refusal_of_the_token_endpoint(self, world, field, word, kind, reason):
+        tokens = await world.tokens()
+        world.fault(
+            path=r"/oauth/.*", status=400, body={"status": "error", "message": "missing or invalid", field: word}
+        )
+        with pytest.raises(kind) as refused:
+            await world.refresh(tokens)
+        assert getattr(refused.value, "reason", None) == reason
+        assert not refused.value.retryable
+
+    async def test_a_long_token_works_and_the_secret_travels_in_the_form(self, world):
+        tokens = await world.tokens()
+        assert len(tokens.access_token) >= 300
+        await world.provider.identify(world.http(tokens))
+        (asked,) = [r.shown() for r in world.requests("/oauth/2026-09/token", "POST")]
+        assert asked["headers"]["content-type"].startswith("application/x-www-form-urlencoded")
+        assert "authorization" not in asked["headers"]
+        assert asked["body"]["client_secret"]
+        assert "client_secret" not in str(asked["query"])
+
+    @pytest.mark.parametrize(
+        ("told", "shown"), [("app-eu1.hubspot.com", "app-eu1.hubspot.com"), ("evil.example", "app.hubspot.com")]
+    )
+    async def test_records_are_shown_where_the_account_lives(self, world, told, shown):
+        world.double.configure({"ui_domain": told})
+        call = await world.call()
+        record = await world.provider.by_id(call, seed_contact(world))
+        assert record.url.startswith(f"https://{shown}/contacts/8800001/")
+        assert call.http.policy.hosts(call.facts) == ["api.hubapi.com"]
+
     def test_refusals_by_status_category_or_error(self):
         read = HubSpot().read_refusal
         assert isinstance(read(400, {"category": "BAD_REFRESH_TOKEN"}), GrantRefused)
@@ -164,6 +206,51 @@ class TestErrors:
         assert (search.bucket, search.window_s) == ("hubspot:1:search", 1)
         assert (other.bucket, other.limit, other.window_s) == ("hubspot:1:calls", 110, 10)
 
+    async def test_a_spent_search_leaves_the_other_calls_alone_and_the_other_way_round(self, world):
+        call = await world.call()
+        world.double.configure({"rate_limits": True})
+        for _ in range(5):
+            await crm.search(call, "contacts", {})
+        with pytest.raises(Throttled) as refused:
+            await crm.search(call, "contacts", {})
+        assert refused.value.retry_after == 1
+        await world.provider.by_id(call, "1")
+        world.double.configure({"requests_per_ten_seconds": 1})
+        world.sandbox.clock.offset += 2
+        with pytest.raises(Throttled):
+            await world.provider.by_id(call, "1")
+        await crm.search(call, "contacts", {})
+
+    async def test_everything_goes_to_the_dated_paths_of_one_version(self, world, contact):
+        call = await world.call(contact_id_property="supportly_id")
+        world.double.configure({"enforce_scopes": False})
+        world.seed(properties=[PLAN, {"name": "supportly_id", "hasUniqueValue": True}], products=[{"properties": {}}])
+        provider = world.provider
+        await provider.writable(call, {"plan": "Pro"}, None)
+        record = await provider.create(call, contact, {"email": "ada@example.com"})
+        await provider.find(call, Contact(id=9, phone_number="+442079460958"), None)
+        await provider.update(call, record, {"city": "London"})
+        for kind in ("note", "call", "task"):
+            await provider.log(call, record, job(kind))
+            await provider.find_logged(call, record, job(kind))
+        for part in provider.parts(call, await provider.by_id(call, record.id)).values():
+            await part
+        for name in ("get_deals", "get_companies"):
+            await provider.actions[name].run(provider, call, provider.actions[name].params())
+        for stream in provider.streams:
+            await walk(call, stream.id, world.now.isoformat())
+        dated = r"/(crm/\w+|account-info|oauth|cms/blogs)/2026-09(/.*)?"
+        paths = {request.shown()["path"] for request in world.requests()}
+        assert len(paths) > 15
+        odd = {path for path in paths if not re.fullmatch(dated, path)}
+        assert odd == {"/cms/knowledge-base/2027-03-beta/articles"}
+
+    async def test_a_path_of_an_older_version_is_not_served(self, world):
+        call = await world.call()
+        for path in ("/crm/v3/objects/contacts", "/oauth/v1/access-tokens/x", "/crm/v4/objects/contacts"):
+            with pytest.raises(NotFound):
+                await call.http.get(path)
+
     def test_the_headers_correct_the_bucket_of_the_calls(self):
         headers = {f"x-hubspot-ratelimit-{k}": v for k, v in
                    {"max": "190", "remaining": "12", "interval-milliseconds": "10000"}.items()}  # fmt: skip
@@ -189,6 +276,58 @@ class TestContacts:
         kept, skipped = await world.provider.writable(call, {"email": "ada@example.com"}, record)
         assert kept == {}
         assert "secondary" in skipped["email"]
+
+    @pytest.mark.parametrize("seen_by_reads", [True, False])
+    @pytest.mark.parametrize("lag", [0, 600])
+    async def test_whoever_holds_a_secondary_address_is_written_to_and_nobody_is_added(
+        self, world, contact, seen_by_reads, lag
+    ):
+        call = await world.call()
+        world.double.configure({"email_reads_secondary": seen_by_reads, "search_lag_seconds": lag})
+        key = seed_contact(world, email="countess@example.com", hs_additional_emails="old@example.com;ada@example.com")
+        found = await world.provider.find(call, contact, None)
+        assert [record.id for record in found] in ([key], [])
+        made = await world.provider.create(call, contact, {"email": contact.email, "city": "London"})
+        assert made.id == key
+        kept = world.double.records["contact"]
+        assert (len(kept), kept[key]["properties"]["email"]) == (1, "countess@example.com")
+        assert kept[key]["properties"]["city"] == "London"
+
+    @pytest.mark.parametrize("lowered", [True, False])
+    async def test_an_address_is_the_same_whether_or_not_hubspot_keeps_its_case(self, world, lowered):
+        call = await world.call()
+        world.double.configure({"lowercase_emails": lowered})
+        wanted = {"email": "Ada@Example.com"}
+        made = await world.provider.create(call, Contact(id=7, **wanted), wanted)
+        (found,) = await world.provider.find(call, Contact(id=7, **wanted), None)
+        assert found.id == made.id
+        assert found.email == ("ada@example.com" if lowered else "Ada@Example.com")
+        assert world.provider.same("email", "Ada@Example.com", found.email)
+
+    async def test_an_admins_rule_names_its_property_on_create_and_update(self, world, contact):
+        call = await world.call()
+        record = await world.provider.by_id(call, seed_contact(world, city=""))
+        world.double.configure({"required_properties": ["city"]})
+        for write in (
+            world.provider.create(call, contact, {"email": "new@example.com"}),
+            world.provider.update(call, record, {"country": "UK"}),
+        ):
+            with pytest.raises(ProviderFailure, match="city") as refused:
+                await write
+            assert refused.value.details["properties"] == ["city"]
+            assert (refused.value.provider_code, refused.value.retryable) == ("VALIDATION_ERROR", False)
+        assert (await world.provider.update(call, record, {"city": "London"})).id == record.id
+
+    async def test_many_properties_are_read_in_addresses_that_are_not_too_long(self, world, contact):
+        names = [f"{'custom_property_' * 5}{n:03}" for n in range(250)]
+        world.seed(properties=[{"name": name} for name in names])
+        seed_contact(world, **{name: name[-3:] for name in names})
+        call = await world.call(field_mapping=dict.fromkeys(names, "custom_attributes.x"))
+        (record,) = await world.provider.find(call, contact, None)
+        assert {name: world.provider.current(record)[name] for name in names} == {name: name[-3:] for name in names}
+        assert record.name == "Ada Lovelace"
+        assert max(len(str(request.shown()["query"])) for request in world.requests()) < 15_000
+        assert 2 <= len(world.requests()) <= 4
 
     async def test_a_secondary_address_that_the_read_does_not_know_is_searched(self):
         row = {"id": "5", "properties": {"email": "other@example.com", "hs_additional_emails": "ada@example.com"}}
@@ -406,9 +545,26 @@ class TestActions:
         answer = await self.run(world, "search_contacts", query="lovelace")
         assert answer.items[0]["email"] == "Ada@Example.com"
 
-    async def test_a_foreign_cursor_is_the_callers_fault(self, world):
+    async def test_a_search_ends_at_ten_thousand(self, world):
+        world.double.seed({"generate": {"contacts": 10_050}})
+        call = await world.call()
+        answer = await self.run(world, "search_contacts", call, query="a", limit=100, cursor="9800")
+        assert answer.next_cursor == "9900"
+        answer = await self.run(world, "search_contacts", call, query="a", limit=100, cursor="9900")
+        assert (len(answer.items), answer.next_cursor) == (100, None)
+
+    @pytest.mark.parametrize(
+        ("name", "more"),
+        [
+            ("get_deals", {"record_id": "1", "cursor": "x"}),
+            ("search_contacts", {"query": "a", "cursor": "x"}),
+            ("search_contacts", {"query": "a", "cursor": "10000"}),
+        ],
+    )
+    async def test_a_foreign_cursor_is_the_callers_fault(self, world, name, more):
         with pytest.raises(InvalidInput):
-            await self.run(world, "get_deals", record_id="1", cursor="x")
+            await self.run(world, name, **more)
+        assert not world.requests()
 
 
 class TestKnowledge:
@@ -446,6 +602,26 @@ class TestKnowledge:
         (key,) = world.seed(blog_posts=[{"name": "Empty"}])
         page = await world.provider.read_stream(call, "blog_posts", None, None)
         assert [(failure.external_id, failure.reason) for failure in page.failures] == [(key, "It has no text.")]
+
+    @pytest.mark.beside_the_contract
+    @pytest.mark.parametrize("odd", [None, "text", 5])
+    async def test_a_product_of_an_unexpected_shape_stops_nothing(self, world, call, odd):
+        good, bad = world.seed(products=[{"properties": {"name": "P"}}, {"properties": {"name": "Q"}}])
+        world.double.shown = lambda kind, record, *_: record  # as it stands there
+        world.double.records["product"][bad]["properties"] = odd
+        page = await world.provider.read_stream(call, "products", None, None)
+        assert [document.external_id for document in page.documents] == [good]
+        assert [(failure.external_id, failure.reason) for failure in page.failures] == [
+            (bad, "It has an unexpected shape.")
+        ]
+
+    async def test_articles_are_asked_for_by_the_documented_page(self, world, call):
+        world.double.seed({"generate": {"articles": 60}})
+        documents, _, _ = await walk(call, "knowledge_articles")
+        assert len(documents) == 60
+        assert len(world.requests("/cms/knowledge-base/2027-03-beta/articles")) == 3
+        with pytest.raises(ProviderFailure):
+            await call.http.get("/cms/knowledge-base/2027-03-beta/articles", {"limit": 26})
 
     @pytest.mark.parametrize("stream", ["blog_posts", "knowledge_articles"])
     async def test_content_is_read_from_a_checkpoint_with_overlap(self, world, call, stream):

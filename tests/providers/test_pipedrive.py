@@ -215,6 +215,7 @@ async def test_a_grant_of_one_user_is_uninstalled_by_revoking_the_refresh_token(
     assert sent.headers["authorization"].startswith("Basic ")
 
 
+@pytest.mark.beside_the_contract
 async def test_numbers_as_texts_are_refused_by_v2(world):
     """What the client never sends: the double is as strict as v2."""
     call = await world.call()

@@ -535,6 +535,7 @@ async def test_event_types_are_read_own_first_then_team_by_team(seeded):
     assert "30 minutes" in document.body
 
 
+@pytest.mark.beside_the_contract
 async def test_a_record_that_is_not_whole_fails_alone(seeded):
     seeded.double.records["team"]["5"].pop("name")
     page = await seeded.provider.read_stream(await seeded.call(), "teams", None, None)

@@ -1,7 +1,9 @@
 """What only Zendesk does; what all providers share is in test_contract.py."""
 
+import asyncio
 import json
 from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -14,11 +16,13 @@ from supportly.errors import (
     OutcomeUnknown,
     ProviderFailure,
     Throttled,
+    TokenRefused,
     UnsupportedByProvider,
 )
 from supportly.http import Answer, Http, Outbound
+from supportly.oauth import GrantRefused
 from supportly.provider import Call
-from supportly.providers.zendesk import ACCESS_LIFE, Zendesk
+from supportly.providers.zendesk import ACCESS_LIFE, UNSTATED_LIFE, Zendesk
 from supportly.providers.zendesk.api import term
 from tests.providers.harness import World
 
@@ -108,6 +112,68 @@ async def test_both_grants_ask_for_lifetimes_and_scope_in_json(world):
         assert body["scope"] == "read users:write tickets:write organizations:write"
 
 
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    ("known", "life"),
+    [
+        ({}, ACCESS_LIFE),
+        ({"granted_seconds": 300}, 300),
+        ({"states_life": False}, UNSTATED_LIFE),
+        ({"gives_refresh_token": False, "states_life": False}, None),
+    ],
+    ids=["as asked", "the shortest", "unstated", "an old client's"],
+)
+async def test_tokens_live_as_long_as_they_are_said_to_or_a_safe_while(world, known, life, status):
+    world.double.configure({"access_token_ttl": UNSTATED_LIFE, "token_status": status, **known})
+    tokens = await world.tokens()
+    if life is None:
+        assert (tokens.expires_at, tokens.refresh_token) == (None, None)
+        world.sandbox.clock.offset += 40 * 86_400
+        assert (await Zendesk().identify(world.http(tokens))).tenant_key == "acme"
+        return
+    assert abs((tokens.expires_at - world.now).total_seconds() - life) < 2
+    world.sandbox.clock.offset += life - 10
+    await Zendesk().identify(world.http(tokens))
+    world.sandbox.clock.offset += 20
+    with pytest.raises(TokenRefused):
+        await Zendesk().identify(world.http(tokens))
+    fresh = await world.refresh(tokens)
+    assert fresh.expires_at > world.now
+    await Zendesk().identify(world.http(fresh))
+
+
+async def test_a_refresh_ends_both_old_tokens_at_once(world):
+    tokens = await world.tokens()
+    fresh = await world.refresh(tokens)
+    assert fresh.refresh_token != tokens.refresh_token
+    with pytest.raises(TokenRefused):
+        await Zendesk().identify(world.http(tokens))
+    with pytest.raises(GrantRefused):
+        await world.refresh(tokens)
+    await Zendesk().identify(world.http(fresh))
+    assert Zendesk.oauth.rotation == "single_use"
+
+
+async def test_the_subdomain_stands_in_the_host_and_nowhere_else(world):
+    call = await world.call()
+    for url in (*Zendesk().urls(call.facts), Zendesk().base_url(call.facts)):
+        parts = urlsplit(url)
+        assert parts.netloc == "acme.zendesk.com"
+        assert "acme" not in f"{parts.path}?{parts.query}"
+    assert list(Zendesk().hosts(call.facts)) == ["acme.zendesk.com"]
+    for host in ("other.zendesk.com", "zendesk.com", "acme.zendesk.com.evil.example", "x.acme.zendesk.com"):
+        with pytest.raises(ProviderFailure) as refused:
+            await call.http.get(f"https://{host}{API}/users/me")
+        assert refused.value.sent is False
+    assert world.requests() == []
+
+
+async def test_a_token_of_one_subdomain_is_refused_on_another(world):
+    tokens = await world.tokens()
+    with pytest.raises(TokenRefused):
+        await Zendesk().identify(world.http(tokens, subdomain="other"))
+
+
 async def test_the_tenant_is_the_subdomain_and_the_role_is_kept(world):
     world.double.configure({"role": "agent"})
     who = await Zendesk().identify(await world.connect())
@@ -170,6 +236,39 @@ async def test_a_429_may_be_plain_text_and_a_conflict_is_worth_a_retry():
     assert conflict.value.retryable
 
 
+async def test_writes_side_by_side_are_a_conflict_that_passes(world, call):
+    world.seed(users=[{**ADA, "id": 501}], tickets=[{"id": 9, "subject": "T"}, {"id": 10, "subject": "U"}])
+    world.double.configure({"write_seconds": 5})
+    for path, other in (("/tickets/9", "/tickets/10"), ("/users/501", "/users/9001")):
+        kind = path.split("/")[1].removesuffix("s")
+        wanted = {kind: {"tags": ["a"]}}
+        answers = await asyncio.gather(
+            call.http.put(path, wanted), call.http.put(path, wanted), call.http.put(other, wanted),
+            return_exceptions=True,
+        )  # fmt: skip
+        (refused,) = [a for a in answers if isinstance(a, Exception)]
+        assert isinstance(refused, ProviderFailure)
+        assert (refused.provider_status, refused.provider_code) == (409, "DatabaseConflict")
+        assert refused.retryable
+        world.sandbox.clock.offset += 6
+        await call.http.put(path, wanted)
+
+
+async def test_a_conflict_of_two_creates_is_no_duplicate(world, contact):
+    with pytest.raises(ProviderFailure) as refused:
+        await Zendesk().create(against(answering(409, {"error": "DatabaseConflict"})), contact, {"name": "Ada"})
+    assert refused.value.retryable
+
+
+async def test_a_spent_minute_of_support_leaves_the_help_center_alone(world, call):
+    world.double.configure({"rate_limits": True, "requests_per_minute": 3})
+    for path in ("/macros", "/help_center/articles"):
+        for _ in range(3):
+            await call.http.get(path)
+        with pytest.raises(Throttled):
+            await call.http.get(path)
+
+
 def test_what_a_call_costs():
     def buckets(method, path):
         return {c.bucket.split(":", 2)[2] for c in Zendesk().costs(method, path, "acme")}
@@ -216,6 +315,12 @@ async def test_a_partial_hit_is_no_match(world, call):
 async def test_a_number_that_another_system_gave_is_not_our_contact(world, call):
     world.seed(users=[{"name": "Stranger", "email": "s@example.com", "external_id": "7"}])
     assert await Zendesk().find(call, Contact(id=7), None) == []
+
+
+async def test_a_deleted_user_is_nobody_although_zendesk_answers(world, call):
+    (key,) = world.seed(users=[{**ADA, "external_id": "supportly:7", "active": False}])
+    who = Contact(id=7, email=ADA["email"], phone_number=ADA["phone"])
+    assert await Zendesk().find(call, who, str(key)) == []
 
 
 async def test_a_created_user_is_found_while_the_search_lags(world, call, contact):
@@ -362,6 +467,35 @@ async def test_a_call_keeps_the_tickets_tags(world, call, ada):
     assert world.double.records["ticket"]["9"]["tags"] == ["vip", "supportly_call"]
 
 
+async def test_a_marker_deep_in_a_long_thread_is_found(world, call, ada):
+    world.seed(comments=[{"ticket_id": 9, "body": f"C{n}", "public": False} for n in range(250)])
+    assert await Zendesk().find_logged(call, ada, job(target="9")) is None
+    await Zendesk().log(call, ada, job(target="9"))
+    assert (await Zendesk().find_logged(call, ada, job(target="9"))).id == "9"
+
+
+async def test_tags_that_somebody_adds_meanwhile_are_not_lost(world, call, ada):
+    world.sandbox.clock.offset += 60
+    inner = call.http.outbound
+
+    class Meanwhile:
+        async def send(self, method, url, **more):
+            if method == "PUT":
+                call.http.outbound = inner
+                world.sandbox.clock.offset += 1
+                world.seed(tickets=[{"id": 9, "tags": ["vip", "urgent"]}])
+            return await inner.send(method, url, **more)
+
+    call.http.outbound = Meanwhile()
+    with pytest.raises(ProviderFailure) as conflict:
+        await Zendesk().log(call, ada, job("call", target="9"))
+    assert (conflict.value.provider_status, conflict.value.retryable) == (409, True)
+    assert await Zendesk().find_logged(call, ada, job("call", target="9")) is None
+    await Zendesk().log(call, ada, job("call", target="9"))
+    assert world.double.records["ticket"]["9"]["tags"] == ["vip", "urgent", "supportly_call"]
+    assert len(stored(world, "comment")) == 1
+
+
 async def test_a_task_is_a_ticket_of_its_own(world, call, ada):
     call = Call(call.http, Zendesk.settings(default_ticket_id="9", task_assignee_id="9001"), "op-1")
     made = world.double.records["ticket"][(await Zendesk().log(call, ada, job("task"))).id]
@@ -441,6 +575,40 @@ async def test_an_internal_comment_is_found_again_and_a_public_one_stays_clean(w
     assert [c["public"] for c in shown.result["comments"]] == [False, True]
 
 
+async def test_lists_are_read_by_cursor(world, call):
+    world.seed(
+        users=[{**ADA, "id": 501}],
+        tickets=[{"id": 600 + n, "subject": f"T{n}", "requester_id": 501} for n in range(5)],
+        macros=[{"id": 700 + n, "title": f"M{n}"} for n in range(5)],
+        comments=[{"ticket_id": 600, "plain_body": f"C{n}", "public": True} for n in range(205)],
+    )
+    for name, asked, count in (("get_tickets", {"user_id": "501"}, 5), ("get_macros", {}, 6)):
+        seen, cursor = [], None
+        while not seen or cursor:
+            page = await run(call, name, **asked, limit=2, cursor=cursor)
+            seen += [item["id"] for item in page.items]
+            cursor = page.next_cursor
+        assert len(seen) == len(set(seen)) == count
+    seen, cursor = [], None
+    while not seen or cursor:
+        page = await run(call, "get_ticket", ticket_id="600", with_comments=True, comments_cursor=cursor)
+        seen += [item["body"] for item in page.result["comments"]]
+        cursor = page.next_cursor
+    assert seen == [f"C{n}" for n in range(205)]
+    lists = [entry.shown()["query"] for entry in world.requests(method="GET") if "page" in str(entry.shown()["query"])]
+    assert len(lists) == 3 + 3 + 3
+    assert all("page[size]" in unquote(str(query)) and "per_page" not in str(query) for query in lists)
+
+
+async def test_an_offset_past_ten_thousand_is_refused_and_says_so(world, call):
+    world.double.seed({"generate": {"users": 10_050}})
+    with pytest.raises(ProviderFailure, match="10,000") as refused:
+        await call.http.get("/users/search", {"query": "", "page": 101, "per_page": 100})
+    assert (refused.value.provider_status, refused.value.provider_code) == (400, "InvalidPaginationDepth")
+    page = await run(call, "search_contacts", query="@", limit=100, cursor="100")
+    assert (len(page.items), page.next_cursor) == (100, None)
+
+
 async def test_a_search_ends_where_zendesk_stops(world, call):
     world.double.seed({"generate": {"tickets": 1_100}})
     page = await run(call, "search_tickets", query="status:new", limit=100, cursor="10")
@@ -503,6 +671,39 @@ async def test_a_first_load_costs_a_call_per_hundred_articles(world, call):
     documents, _, _ = await walk(call, "articles")
     assert len(documents) == 450
     assert len(world.requests()) == 5 + 2  # pages, and the outline once
+
+
+async def test_translations_come_with_the_articles_in_both_walks(world, call):
+    world.seed(articles=[{"id": n, "translations": languages("en-us", "de")} for n in range(1, 31)])
+    for since in (None, "0"):
+        world.sandbox.recorder.ring.clear()
+        documents, _, _ = await walk(call, "articles", since=since)
+        assert len(documents) == 60
+        paths = [entry.shown()["path"] for entry in world.requests()]
+        assert not [path for path in paths if path.endswith("/translations")]
+        assert len(paths) == 3  # the page, and the outline once
+
+
+@pytest.mark.beside_the_contract
+@pytest.mark.parametrize(
+    ("odd", "failed"),
+    [
+        ({"label_names": 5}, ["1:en-us", "1:de"]),
+        ({"translations": [languages("en-us")[0], {"locale": "de", "title": "T", "body": {"text": "x"}}]}, ["1:de"]),
+        ({"translations": ["a text"]}, ["1:en-us"]),
+        ({"translations": 5}, ["1:en-us"]),
+    ],
+)
+async def test_an_article_that_breaks_is_named_by_the_ids_of_its_documents(world, call, odd, failed):
+    """Else the walk would take the documents that are there for deleted ones."""
+    world.seed(articles=[{"id": 1, "translations": languages("en-us", "de")}, article(2)])
+    world.double.records["article"]["1"] = {**world.double.records["article"]["1"], **odd}
+    page = await Zendesk().read_stream(call, "articles", None, None)
+    assert [failure.external_id for failure in page.failures] == failed
+    assert {d.external_id for d in page.documents} == {"1:en-us", "1:de", "2:en-us"} - set(failed) - (
+        {"1:de"} if failed == ["1:en-us"] else set()
+    )
+    assert page.deleted == []
 
 
 async def test_what_changed_is_listed_once_and_the_checkpoint_never_goes_back(world, call):

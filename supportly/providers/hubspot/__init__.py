@@ -14,7 +14,7 @@ from typing import Any, Final
 from supportly.errors import ProviderFailure, SupportlyError, TokenRefused
 from supportly.http import Answer, Cost, Headroom, Http
 from supportly.oauth import ClientRefused, GrantRefused, OAuth2, Scope, Tokens, read_refusal
-from supportly.provider import Identity
+from supportly.provider import About, Identity
 from supportly.providers.hubspot.activities import HubSpotActivities
 from supportly.providers.hubspot.contacts import HubSpotContacts
 from supportly.providers.hubspot.crm import VERSION
@@ -64,6 +64,37 @@ class HubSpot(HubSpotContacts, HubSpotActivities, HubSpotKnowledge):
     )
     limits = (Cost("calls", 110, 10),)
     notice = "Reading blog posts, articles and products needs permissions that HubSpot asks for as optional ones."
+    about = About(
+        register=(
+            "In a HubSpot developer account, create a public OAuth app on the developer platform 2025.2 or later.",
+            "Enter the redirect URI.",
+            "Mark exactly the scopes below as required or optional; if the required ones differ, the install fails.",
+            "Leave out `crm.objects.calls.write`: it cannot be assigned, and the install fails.",
+            "Copy client id and client secret into the service's environment.",
+            "Mind the installs: 25 without a marketplace listing, 10 (solution partners: 100) in private distribution.",
+        ),
+        limits=(
+            "110 calls in ten seconds for the app in each account; with private distribution 100 or 190, by plan.",
+            "5 searches a second for all apps of an account together: a lane of its own, of which we take 4.",
+            "250,000 to 1,000,000 calls a day, with private distribution only; once spent, work asks again every hour.",
+            "A search shows 10,000 results: a walk goes on by modification time, and by id where one time has more.",
+        ),
+        cannot={
+            "Knowledge base articles without the beta interface": "the stable site search needs a query",
+            "Tickets, deals and companies as knowledge": "personal data; deals and companies are actions",
+            "A link to a company record": "a contact's `company` is plain text; HubSpot merges no companies by domain",
+            "Direction and length of a logged call": "a request names neither; the call is logged as completed",
+            "Products deleted over 90 days ago, in a walk over changes": "the recycle bin forgets; a full walk sees it",
+        },
+        assumed=(
+            "Whether a refresh changes the refresh token is not documented: a new one is stored, else the old kept.",
+            "Whether a revoked refresh token ends its access tokens is not documented: both are revoked.",
+            "The search index lags by moments up to minutes: walks look back 4 minutes (`OVERLAP` in `knowledge.py`).",
+            "Whether reads by e-mail see secondary addresses is not documented: a search and a 409's text help out.",
+            "The largest page of the knowledge base is not documented: its default of 25 is asked for.",
+            "EU accounts use the same API host.",
+        ),
+    )
 
     # --- connecting -------------------------------------------------------------------------------------------------
 
@@ -135,7 +166,8 @@ class HubSpot(HubSpotContacts, HubSpotActivities, HubSpotKnowledge):
     def error_words(self, body: Mapping[str, Any]) -> tuple[str, str]:
         """`message`, the properties at fault in front of it, and `category`."""
         names, message = _properties_at_fault(body), str(body.get("message") or "")
-        code = str(body.get("category") or body.get("status") or "")
+        told = (str(body.get(name) or "") for name in ("category", "errorType", "status"))
+        code = next((word for word in told if word not in ("", "error")), "")
         return f"{', '.join(names)}: {message}" if names else message, code
 
     def pause(self, answer: Answer) -> float | None:

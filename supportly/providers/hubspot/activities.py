@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import timedelta
 from typing import Any, Final
 
@@ -99,10 +100,17 @@ class HubSpotActivities(LogsActivities):
     @action(params=Search, description="Contacts that hold some text.", example={"query": "ada@example.com"})
     async def search_contacts(self, call: Call, params: Search) -> ActionAnswer:
         """Contacts from HubSpot's search index, which lags by moments up to minutes."""
+        place = params.cursor or "0"
+        if not re.fullmatch(DIGITS, place) or int(place) + params.limit > crm.SEARCH_DEPTH:
+            text = "`cursor` is not one of this search, or lies past the 10,000 contacts that HubSpot shows; narrow it."
+            raise InvalidInput(text, field="params.cursor")
         wanted = {"query": params.query, "properties": list(SHOWN), "limit": params.limit}
         body = await crm.search(call, "contacts", wanted | ({"after": params.cursor} if params.cursor else {}))
         records = [crm.contact(call.facts, row).model_dump(mode="json") for row in results(body)]
-        return _answer(records, crm.next_after(body, params.cursor))
+        following = crm.next_after(body, params.cursor)
+        # HubSpot answers 400 past its cap, also where it named the page itself.
+        deep = following and following.isdigit() and int(following) + params.limit > crm.SEARCH_DEPTH
+        return _answer(records, None if deep else following)
 
 
 def _answer(items: list[dict[str, Any]], following: str | None) -> ActionAnswer:

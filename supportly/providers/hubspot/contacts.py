@@ -150,9 +150,15 @@ class HubSpotContacts(WritesContacts):
         return crm.contact(call.facts, {**record.raw, **body, "properties": properties})
 
     async def _read(self, call: Call, key: str, by: str | None = None) -> Record | None:
-        asked = {"idProperty": by, "properties": ",".join(property_names(call)), "associations": ASSOCIATED}
-        answer = await absent_as_none(call.http.get(f"{CONTACTS}/{segment(key)}", asked))
-        return crm.contact(call.facts, dict(answer.body())) if answer else None
+        row: Row = {}
+        for names in crm.portions(property_names(call)):
+            asked = {"idProperty": by, "properties": names, "associations": ASSOCIATED}
+            answer = await absent_as_none(call.http.get(f"{CONTACTS}/{segment(key)}", asked))
+            if answer is None:
+                return None
+            body = answer.body()
+            row = {**body, "properties": {**row.get("properties", {}), **body["properties"]}}
+        return crm.contact(call.facts, row)
 
     async def _search(self, call: Call, any_of: Sequence[tuple[str, str, str]]) -> list[Record]:
         groups = [{"filters": [{"propertyName": n, "operator": o, "value": v}]} for n, o, v in any_of]

@@ -16,6 +16,10 @@ OBJECTS: Final = f"/crm/objects/{VERSION}"
 ASSOCIATIONS: Final = f"/crm/associations/{VERSION}"
 BATCH: Final = 100
 """Most inputs of one batch read."""
+SEARCH_DEPTH: Final = 10_000
+"""Results that one search gives; beyond them HubSpot answers 400."""
+LONGEST_NAMES: Final = 10_000
+"""Characters of property names in one address; addresses break at about 15,000 (reported: airbyte PR 74046)."""
 HOME: Final = "app.hubspot.com"
 """Where people see records, unless the account's `uiDomain` says otherwise (EU accounts: app-eu1)."""
 
@@ -57,6 +61,17 @@ def next_after(body: Mapping[str, Any], after: str | None = None) -> str | None:
     if str(found) == after:
         raise ProviderFailure("HubSpot named the same page twice in a row; the walk was stopped.")
     return str(found)
+
+
+def portions(names: Iterable[str]) -> list[str]:
+    """Property names joined by commas, in as many texts as their length in an address needs."""
+    found = [""]
+    for name in names:
+        # A comma takes three characters there.
+        if len(found[-1]) + 2 * found[-1].count(",") + len(name) + 3 > LONGEST_NAMES:
+            found.append("")
+        found[-1] += f",{name}" if found[-1] else name
+    return found
 
 
 def newest_first(ids: Iterable[str]) -> list[str]:
@@ -111,10 +126,10 @@ async def page_of(
         asked = {"limit": params.limit, "after": params.cursor, "properties": ",".join(properties)}
         body = (await call.http.get(f"{OBJECTS}/{kind}", asked)).body()
         return results(body), next_after(body, params.cursor)
+    if params.cursor is not None and not params.cursor.isdecimal():
+        raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
     ids = await linked_ids(call, contact_id, kind)
     if params.cursor is not None:
-        if not params.cursor.isdigit():
-            raise InvalidInput("`cursor` is not one that this action gave.", field="cursor")
         ids = [i for i in ids if int(i) < int(params.cursor)]
     shown = ids[: params.limit]
     return await read_batch(call, kind, shown, properties), shown[-1] if len(ids) > len(shown) else None

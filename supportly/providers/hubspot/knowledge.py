@@ -15,7 +15,7 @@ from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import NotFound, ProviderFailure, UnknownChoice
 from supportly.http import Answer, segment
 from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
-from supportly.providers.hubspot.crm import OBJECTS, VERSION, Row, next_after, page_url, results
+from supportly.providers.hubspot.crm import OBJECTS, SEARCH_DEPTH, VERSION, Row, next_after, page_url, results
 
 BLOG: Final = f"/cms/blogs/{VERSION}/posts"
 ARTICLES: Final = "/cms/knowledge-base/2027-03-beta/articles"
@@ -23,10 +23,10 @@ ARTICLES: Final = "/cms/knowledge-base/2027-03-beta/articles"
 PRODUCTS: Final = f"{OBJECTS}/products"
 CMS_PAGE: Final = 50
 """Of the 100 allowed: a post carries its whole layout, and an answer has a size cap."""
+ARTICLES_PAGE: Final = 25
+"""The default, since whether more may be asked for is unconfirmed."""
 LIST_PAGE: Final = 100
 SEARCH_PAGE: Final = 200
-SEARCH_DEPTH: Final = 10_000
-"""Results that one query gives; beyond them HubSpot answers 400."""
 OVERLAP: Final = timedelta(minutes=4)
 """How far an incremental walk looks back: the search index lags by moments up to minutes; full walks mend the rest."""
 MODIFIED: Final = "hs_lastmodifieddate"
@@ -84,7 +84,10 @@ class HubSpotKnowledge(StreamsKnowledge):
         at = at if at.started else at.model_copy(update={"started": answer.date.isoformat()})
         page = StreamPage(checkpoint=at.started)
         for row in results(body):
-            _READERS[stream](call, row, page, archived=at.phase == "archived")
+            try:
+                _READERS[stream](call, row, page, archived=at.phase == "archived")
+            except (AttributeError, KeyError, TypeError, ValueError):
+                page.failures.append(RecordFailure(external_id=str(row["id"]), reason="It has an unexpected shape."))
         following = _following(at, body, stream)
         page.next = following.model_dump_json() if following else None
         return page
@@ -101,7 +104,7 @@ class HubSpotKnowledge(StreamsKnowledge):
     @staticmethod
     async def _article_page(call: Call, at: Position) -> Answer:
         try:
-            return await call.http.get(ARTICLES, {**_listing(at), "includeTranslations": False})
+            return await call.http.get(ARTICLES, {**_listing(at), "limit": ARTICLES_PAGE, "includeTranslations": False})
         except ProviderFailure as error:
             if error.provider_status != 403:
                 raise

@@ -61,7 +61,7 @@ def next_start(body: Mapping[str, Any], start: int) -> int | None:
 def offset(cursor: str | None) -> int:
     """The offset that an action's cursor stands for. Raises InvalidInput."""
     if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-        raise InvalidInput("`cursor` is not one that this action gave.", field="cursor")
+        raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
     return int(cursor or 0)
 
 

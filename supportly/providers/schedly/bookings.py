@@ -280,7 +280,7 @@ def _later(start: str) -> str:
 def offset(cursor: str | None) -> int:
     """The rows before a page. Raises InvalidInput for a cursor that is not ours."""
     if cursor is not None and not re.fullmatch(r"\d{1,9}", cursor):
-        raise InvalidInput("`cursor` is not one that this action answered.", field="cursor")
+        raise InvalidInput("`cursor` is not one that this action answered.", field="params.cursor")
     return int(cursor or 0)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from supportly.oauth import OAuth2, Scope
+from supportly.oauth import OAuth2, Scope, chosen_scopes
 
 SCOPES: Final = (
     Scope("read_customers", "to find customers"),
@@ -38,12 +38,10 @@ class Contract(BaseSettings):
     @property
     def oauth(self) -> OAuth2:
         """The OAuth facts; both hosts are the shop's own."""
-        chosen = self.scopes.split(",") if self.scopes else [scope.name for scope in SCOPES]
-        known = {scope.name: scope for scope in SCOPES}
         return OAuth2(
             authorize="https://{shop}/admin/oauth/authorize",
             token="https://{shop}/admin/oauth/access_token",  # noqa: S106 (an address)
-            scopes=tuple(known.get(name, Scope(name, "chosen by the operator", optional=True)) for name in chosen),
+            scopes=chosen_scopes(SCOPES, self.scopes),
             scope_separator=",",
             client_auth="body",
             body="json",

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from supportly.errors import NotFound, ProviderFailure, SupportlyError, Throttled, TokenRefused
 from supportly.http import DEFAULT_RETRY_AFTER, Answer, Cost, Headroom, Http, code_word, retry_after
-from supportly.oauth import ClientRefused, GrantRefused, OAuth2, Scope, Tokens
+from supportly.oauth import ClientRefused, GrantRefused, OAuth2, Scope, Tokens, chosen_scopes
 from supportly.provider import About, Identity
 from supportly.providers.slack.actions import SlackActions
 from supportly.providers.slack.knowledge import SlackKnowledge
@@ -113,13 +113,10 @@ class Slack(SlackMembers, SlackActions, SlackKnowledge):
     )
 
     def __init__(self, contract: Contract | None = None) -> None:
-        chosen = (contract or Contract()).scopes
-        known = {scope.name: scope for scope in SCOPES}
-        asked = [known.get(n, Scope(n, "chosen by the operator", optional=True)) for n in chosen.split(",") if n]
         self.oauth = OAuth2(  # type: ignore[misc] # of this installation, not of the class
             authorize="https://slack.com/oauth/v2/authorize",
             token="https://slack.com/api/oauth.v2.access",  # noqa: S106 (an address)
-            scopes=tuple(asked) or SCOPES,
+            scopes=chosen_scopes(SCOPES, (contract or Contract()).scopes),
             scope_separator=",",
             client_auth="basic",
             rotation="single_use",

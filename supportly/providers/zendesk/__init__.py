@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from supportly.errors import ProviderFailure, SupportlyError, TokenRefused
 from supportly.http import Answer, Cost, Headroom, Http, cleaned, segment
 from supportly.oauth import OAuth2, Scope, Tokens
-from supportly.provider import ConnectField, Identity, ProviderSettings, absent_as_none
+from supportly.provider import About, ConnectField, Identity, ProviderSettings, absent_as_none
 from supportly.providers.zendesk.api import ZendeskSettings
 from supportly.providers.zendesk.contacts import ZendeskContacts
 from supportly.providers.zendesk.knowledge import ZendeskKnowledge
@@ -31,7 +31,8 @@ REFRESH_LIFE: Final = 7_776_000
 """Seconds: the most that Zendesk gives (90 days), so that a long pause of this service costs no reconnect."""
 UNSTATED_LIFE: Final = 1_800
 """Seconds that a token counts as alive when the answer names no life although we asked: what Zendesk gives clients made
-since May 2026. Older clients' tokens last longer, which an early refresh does not harm."""
+since May 2026. Older clients' tokens last longer, which an early refresh does not harm; one that cannot be refreshed at
+all is used until it is refused."""
 
 ACCOUNT_PER_MINUTE: Final = 200
 """The smallest plan's (Team). Larger plans allow more; a page holds 100 records, so this is no brake for them."""
@@ -64,6 +65,40 @@ class Zendesk(ZendeskContacts, ZendeskTickets, ZendeskKnowledge):
     base = HOST + "/api/v2"
     settings: ClassVar[type[ProviderSettings]] = ZendeskSettings
     notice = "Connect as an administrator: agents see less of the Help Center, and may not sync solved tickets."
+    about = About(
+        register=(
+            "In Zendesk's Admin Center (Apps and integrations, OAuth clients), create a confidential client.",
+            "Enter the redirect URI.",
+            "Copy its identifier and secret into the service's environment.",
+            "Such a client works for its own subdomain only: for others, ask Zendesk for a global one (`zdg-…`).",
+        ),
+        limits=(
+            "200 calls a minute on the smallest plan (up to 2,500), Help Center and Support counted apart.",
+            "10 calls a minute of all incremental exports together (30 with an add-on), in a bucket of their own.",
+            "Updates of a ticket: 30 in ten minutes for each, 100 a minute in all.",
+            "Updates of a user: 5 a minute for each, 1 a second in all; we send at most 2 in two seconds.",
+            "Searches end at 1,000 tickets or articles, and at 10,000 users; lists are read by cursor, without an end.",
+        ),
+        cannot={
+            "Replacing an e-mail address or phone number": "Zendesk adds a second one, and people sign in with them",
+            "Writing to agents and administrators": "only end users are written from here",
+            "A due date of a logged task": "a request names none",
+            "Calls as Zendesk Talk calls": "that takes the Talk Partner Edition; a call is an internal note with a tag",
+            "Finding a public comment whose answer was lost": "it carries no marker, since the customer reads it",
+            "Several brands' Help Centers in one connection": "whether a token works on another host is unconfirmed",
+            "Bulk imports of users": "off until the account's owner has Zendesk enable them",
+        },
+        assumed=(
+            "A token whose answer names no life counts as alive for 30 minutes (`UNSTATED_LIFE` in `__init__.py`).",
+            "A token without a life and without a refresh token is used until Zendesk refuses it.",
+            "Whether deleting a token ends its refresh token is not documented; ours is destroyed with the connection.",
+            "Which narrow scopes cover searches and exports is not documented: `read` is asked for as a whole.",
+            "The list of a user's tickets is not in every description: where it is missing, the search answers.",
+            "Which code names a duplicate address is not documented: any 422 about `email` is followed by a search.",
+            "The user search lags by minutes: a user who was just created is found by our id in `external_id`.",
+            "Translations that do not come with the incremental list are read article by article.",
+        ),
+    )
 
     # --- connecting -------------------------------------------------------------------------------------------------
 

@@ -96,45 +96,47 @@ async def _read(call: Call, body: Mapping[str, Any], at: Row, page: StreamPage, 
     for article in listed:
         if article.get("id") in left:
             continue
-        try:
-            _add(call, article, own[article.get("id")] or [], outline or {}, page)
-        except (KeyError, TypeError, ValueError):
-            failed = RecordFailure(external_id=str(article.get("id")), reason="It has an unexpected shape.")
-            page.failures.append(failed)
+        found = own[article.get("id")] or []
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            found = [{"locale": article.get("locale"), "body": found}]
+        for translation in found:
+            # The id of the document that is there perhaps: a failure under another would let it be swept away.
+            key = f"{article.get('id')}:{translation.get('locale')}"
+            try:
+                _add(call, key, article, translation, outline or {}, page)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                page.failures.append(RecordFailure(external_id=key, reason="It has an unexpected shape."))
     if left:
         done |= {row.get("id") for row in listed} - left
         onward = {**{name: at[name] for name in ("after", "url") if name in at}, "done": sorted(done)}
     page.next = json.dumps({**kept, "outline": outline, **onward}) if onward else None
 
 
-def _add(call: Call, article: Row, translations: list[Row], outline: Outline, page: StreamPage) -> None:
-    """One document per published translation; the others come as `deleted`, since they may have been published."""
+def _add(call: Call, key: str, article: Row, row: Row, outline: Outline, page: StreamPage) -> None:
+    """A document of a published translation; another one comes as `deleted`, since it may have been published."""
+    if not _visible(call, article) or not _published(row):
+        page.deleted.append(key)
+        return
     path = list(outline.get(str(article.get("section_id")), ()))
-    visible = _visible(call, article)
-    for row in translations:
-        key = f"{article['id']}:{row['locale']}"
-        if not visible or not _published(row):
-            page.deleted.append(key)
-            continue
-        document = Document(
-            stream="articles",
-            external_id=key,
-            title=str(row.get("title") or article.get("title") or "Untitled"),
-            body=str(row["body"]),
-            url=row.get("html_url") or article.get("html_url"),
-            locale=row["locale"],
-            updated_at=timestamp(row.get("updated_at") or article.get("updated_at")),
-            audience="public" if _public(article) else "internal",
-            metadata={
-                "format": "html",
-                "article_id": str(article["id"]),
-                "heading_path": path,
-                "category": path[0] if path else None,
-                "section": path[-1] if path else None,
-                "labels": list(article.get("label_names") or []),
-            },
-        )
-        page.documents.append(document)
+    document = Document(
+        stream="articles",
+        external_id=key,
+        title=row.get("title") or article.get("title") or "Untitled",
+        body=row["body"],
+        url=row.get("html_url") or article.get("html_url"),
+        locale=row["locale"],
+        updated_at=timestamp(row.get("updated_at") or article.get("updated_at")),
+        audience="public" if _public(article) else "internal",
+        metadata={
+            "format": "html",
+            "article_id": str(article["id"]),
+            "heading_path": path,
+            "category": path[0] if path else None,
+            "section": path[-1] if path else None,
+            "labels": list(article.get("label_names") or []),
+        },
+    )
+    page.documents.append(document)
 
 
 def _public(article: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import html
 import json
 from typing import ClassVar, Final
 
-from supportly.contracts.knowledge import Document, StreamPage
+from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import UnknownChoice
 from supportly.http import segment
 from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
@@ -67,23 +67,34 @@ async def _macros(call: Call, at: Row) -> StreamPage:
     body = (await call.http.get("/macros", {"page[size]": SIZE, "page[after]": at.get("after"), "active": True})).body()
     page = StreamPage()
     for row in rows(body, "macros"):
-        text, markup = _macro_text(row)
-        if not row.get("active") or not text:
-            page.deleted.append(str(row["id"]))
-            continue
-        document = Document(
-            stream="macros",
-            external_id=str(row["id"]),
-            title=str(row.get("title") or "Untitled"),
-            body=text,
-            updated_at=timestamp(row.get("updated_at")),
-            audience="internal",
-            metadata={"format": "html"} if markup else {},
-        )
-        page.documents.append(document)
+        try:
+            _add_macro(row, page)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            page.failures.append(_odd(row))
     following = after(body, at.get("after"))
     page.next = json.dumps({"after": following}) if following else None
     return page
+
+
+def _add_macro(row: Row, page: StreamPage) -> None:
+    text, markup = _macro_text(row)
+    if not row.get("active") or not text:
+        page.deleted.append(str(row["id"]))
+        return
+    document = Document(
+        stream="macros",
+        external_id=str(row["id"]),
+        title=row.get("title") or "Untitled",
+        body=text,
+        updated_at=timestamp(row.get("updated_at")),
+        audience="internal",
+        metadata={"format": "html"} if markup else {},
+    )
+    page.documents.append(document)
+
+
+def _odd(row: Row) -> RecordFailure:
+    return RecordFailure(external_id=str(row["id"]), reason="It has an unexpected shape.")
 
 
 def _macro_text(row: Row) -> tuple[str, bool]:
@@ -113,20 +124,10 @@ async def _tickets(call: Call, at: Row, since: str | None) -> StreamPage:
     solved = [row for row in listed if row.get("status") in DONE]
     threads = await some(solved, lambda row: _thread(call, row))
     for row, text in zip(solved, threads, strict=False):
-        if not text:
-            page.deleted.append(str(row["id"]))
-            continue
-        document = Document(
-            stream="tickets",
-            external_id=str(row["id"]),
-            title=str(row.get("subject") or "Untitled"),
-            body=text,
-            url=agent_url(call.facts, "tickets", row["id"]),
-            updated_at=timestamp(row.get("updated_at")),
-            audience="internal",
-            metadata={"status": row.get("status"), "tags": list(row.get("tags") or [])},
-        )
-        page.documents.append(document)
+        try:
+            _add_ticket(call, row, text, page)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            page.failures.append(_odd(row))
     if left := {row["id"] for row in solved[len(threads) :]}:
         page.next = json.dumps({"cursor": cursor, "done": sorted(done | {row["id"] for row in listed} - left)})
     elif not body.get("end_of_stream"):
@@ -134,6 +135,23 @@ async def _tickets(call: Call, at: Row, since: str | None) -> StreamPage:
             raise looping()
         page.next = json.dumps({"cursor": following})
     return page
+
+
+def _add_ticket(call: Call, row: Row, text: str, page: StreamPage) -> None:
+    if not text:
+        page.deleted.append(str(row["id"]))
+        return
+    document = Document(
+        stream="tickets",
+        external_id=str(row["id"]),
+        title=row.get("subject") or "Untitled",
+        body=text,
+        url=agent_url(call.facts, "tickets", row["id"]),
+        updated_at=timestamp(row.get("updated_at")),
+        audience="internal",
+        metadata={"status": row.get("status"), "tags": list(row.get("tags") or [])},
+    )
+    page.documents.append(document)
 
 
 async def _thread(call: Call, row: Row) -> str:

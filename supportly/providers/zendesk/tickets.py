@@ -62,9 +62,10 @@ class ZendeskTickets(LogsActivities):
         if known := _place(call, job):
             change: Row = {"comment": body}
             if job.kind == "call":
-                tags = list((await _read(call, known)).get("tags") or [])
-                # Tags are replaced as a whole, so the old ones have to be named.
-                change |= {} if CALL_TAG in tags else {"tags": [*tags, CALL_TAG]}
+                row = await _read(call, known)
+                if CALL_TAG not in (tags := list(row.get("tags") or [])):
+                    # Tags are replaced as a whole: name the old ones, and let a change meanwhile be a conflict (409).
+                    change |= {"tags": [*tags, CALL_TAG], "safe_update": True, "updated_stamp": row.get("updated_at")}
             await call.http.put(f"/tickets/{segment(known)}", {"ticket": change})
             return ticket_ref(call, known)
         new: Row = {
