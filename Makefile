@@ -18,7 +18,7 @@ TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage proofs bench check format lock clean
+.PHONY: help setup up demo test coverage proofs bench check format docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -57,6 +57,9 @@ check: setup ## Lint, format, types, import contracts: all that CI checks beside
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(PACKAGES)
 	$(BIN)/ruff check --fix $(PACKAGES)
+
+docs: setup ## Write docs/providers.md anew from the providers' own files
+	@exec $(BIN)/python -m supportly.dev.pages
 
 lock: ## Compile requirements.lock anew from pyproject.toml (needs uv; UPGRADE=1 takes newer versions)
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

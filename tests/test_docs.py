@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
+from supportly.dev import pages
+from supportly.provider import LogsActivities, Provider, StreamsKnowledge
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 
@@ -40,6 +42,29 @@ def test_every_provider_is_named() -> None:
     for provider in PROVIDERS:
         assert provider.title in README
         assert f"`{provider.id.upper()}`" in DOCS["settings.md"]
+
+
+def test_the_page_of_providers_is_what_the_providers_state() -> None:
+    assert DOCS["providers.md"] == pages.page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.id)
+def test_a_provider_says_how_it_is_registered_limited_and_what_it_cannot(provider: Provider) -> None:
+    about, can = provider.about, provider.capabilities
+    assert len(about.register) >= 3
+    assert about.limits
+    assert all(scope.reason for scope in provider.oauth.scopes)
+    lacks = [
+        not can.contact_create,
+        not can.contact_update,
+        not isinstance(provider, LogsActivities) or set(provider.activity_kinds) < {"note", "call", "task"},
+        not isinstance(provider, StreamsKnowledge),
+        not (provider.oauth.revoke or type(provider).revoke is not Provider.revoke),
+    ]
+    assert len(about.cannot) >= sum(lacks), "what is not possible is said, with the reason"
+    told = pages.page([provider])
+    for name in (*provider.actions, *can.knowledge_streams, *(part.name for part in provider.connect_fields)):
+        assert f"`{name}`" in told
 
 
 @pytest.mark.parametrize("name", sorted(DOCS))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
+
+from pydantic_settings import BaseSettings
 
 from supportly.provider import FindsContacts, LogsActivities, Provider, ProviderSettings, StreamsKnowledge
 from supportly.provider import WritesContacts as Writes
@@ -13,10 +16,10 @@ from supportly.providers import PROVIDERS
 
 PAGE: Final = Path("docs/providers.md")
 ROTATION: Final = {
-    "none": "a refresh keeps the refresh token",
-    "grace": "a refresh replaces the refresh token; the old one works a while longer",
-    "single_use": "a refresh replaces the refresh token; the old one is dead",
-    "single_use_with_reuse_detection": "a refresh replaces the refresh token; using the old one again ends the grant",
+    "none": "A refresh keeps the refresh token",
+    "grace": "A refresh replaces the refresh token; the old one works a while longer",
+    "single_use": "A refresh replaces the refresh token; the old one is dead",
+    "single_use_with_reuse_detection": "A refresh replaces the refresh token; using the old one again ends the grant",
 }
 FOUND_BY: Final = {"by_email": "e-mail", "by_phone": "phone", "by_external_id": "the Supportly contact's id"}
 INTRO: Final = """# Providers
@@ -82,19 +85,33 @@ def section(p: Provider) -> Iterator[str]:
     if own:
         fields = p.settings.model_fields
         yield table(("Setting", "What it decides"), [(f"`{name}`", fields[name].description or "") for name in own])
+    if isinstance(contract := getattr(p, "contract", None), BaseSettings):
+        yield "### What an operator can set"
+        yield table(("Variable", "Default", "Meaning"), list(variables(contract)))
     yield from asides(p)
+
+
+def variables(contract: BaseSettings) -> Iterator[tuple[str, str, str]]:
+    """Environment variables of a provider's contract, with their defaults."""
+    for name, field in type(contract).model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        shown = json.dumps(default, default=str) if isinstance(default, dict | list) else str(default)
+        told = f"`{shown}`" if shown not in ("", "**********") else "empty"
+        meaning = field.description or f"{name.replace('_', ' ').capitalize()}."
+        yield f"`{contract.model_config.get('env_prefix', '')}{name.upper()}`", told, meaning
 
 
 def connection(p: Provider) -> Iterator[str]:
     """How a connection is made and kept."""
     for part in p.connect_fields:
-        told = f"defaults to `{part.default}`" if part.default else "required"
+        told = f"defaults to `{part.default}`" if part.default else "required" if part.required else "optional"
         yield f"- Connecting asks for `{part.name}` ({part.title}), such as `{part.example}`; {told}."
     yield f"- Consent page `{p.oauth.authorize}`, token endpoint `{p.oauth.token}`."
     yield f"- PKCE (S256): {'yes' if p.oauth.pkce else 'no'}."
     life = p.oauth.expires_in
-    told = f"{life} s where the answer names no life" if life else "as the answer says; without a word of it, for good"
-    yield f"- Access tokens live {told}; {ROTATION[p.oauth.rotation]}."
+    told = f"for {life:,} s" if life else "for an hour if they can be refreshed, else until they are refused"
+    yield f"- Access tokens live as the answer says; where it says nothing, {told}."
+    yield f"- {ROTATION[p.oauth.rotation]}."
     revokes = p.oauth.revoke or type(p).revoke is not Provider.revoke
     yield "- Disconnecting revokes the access." if revokes else "- Disconnecting cannot revoke the access."
 
@@ -106,9 +123,10 @@ def does(p: Provider) -> Iterator[str]:
         yield f"- Contacts are found by {', '.join(ways)}."
     if isinstance(p, Writes):
         pairs = ", ".join(f"`{theirs}` from `{ours}`" for theirs, ours in p.mapping.items())
-        yield f"- Contacts are created and updated. Default mapping: {pairs}."
+        yield f"- Contacts are created{' and updated' * p.updates}. Default mapping: {pairs}."
     if isinstance(p, LogsActivities):
-        yield f"- Activities: {', '.join(p.activity_kinds)}."
+        place = "" if p.activity_needs_record else " The contact need not be known there."
+        yield f"- Activities: {', '.join(p.activity_kinds)}.{place}"
 
 
 def asides(p: Provider) -> Iterator[str]:

@@ -22,7 +22,7 @@ from supportly.errors import (
 )
 from supportly.http import Answer, Cost, Headroom, Http, cleaned, failure
 from supportly.oauth import ClientRefused, GrantRefused, OAuth2, Scope, read_refusal
-from supportly.provider import ConnectField, Identity, ProviderSettings
+from supportly.provider import About, ConnectField, Identity, ProviderSettings
 from supportly.providers.salesforce.actions import SalesforceActions
 from supportly.providers.salesforce.activities import SalesforceActivities
 from supportly.providers.salesforce.contacts import SalesforceContacts
@@ -105,6 +105,33 @@ class Salesforce(SalesforceContacts, SalesforceActivities, SalesforceActions, Sa
         "Every call counts against the daily API quota of the whole org. Connect as a user who may read Knowledge "
         "where articles are wanted; sandboxes sign in at `test.salesforce.com` or at their own domain. "
         "A user has room for five connections of one app; a sixth silently ends the oldest."
+    )
+    about = About(
+        register=(
+            "Make an External Client App (new Connected Apps ended in Spring '26), packaged for many orgs.",
+            "Enter the redirect URI, require PKCE, and select the scopes below.",
+            "Mind its refresh token policy: rotation works, and so does a token that stays.",
+            "For lookups by the Supportly contact's id, ship a field of Contact with it: External ID and Unique.",
+            "Copy consumer key and secret into the service's environment.",
+        ),
+        limits=(
+            "A daily quota of the org, shared by all its apps: 15,000 (Developer), else from 100,000 by licences.",
+            "What is left is read from every answer; when it is spent, work asks again every hour.",
+            "25 calls longer than 20 seconds at once (5 in trials); an address may have some 16,000 characters.",
+        ),
+        cannot={
+            "Editions without an API": "Salesforce answers `API_DISABLED_FOR_ORG`; the connection is refused",
+            "A company's name on a contact": "contacts point to accounts: one of that name is linked, or made when a setting says so",
+            "Writing against the org's rules": "duplicate and validation rules are passed on in their own words",
+            "Articles that customers do not see": "they are for agents only, and read when a setting says so",
+            "Deletions older than fifteen days, in a walk over changes": "they are forgotten; a full walk sees it",
+        },
+        assumed=(
+            "The life of an access token is not told: an hour is assumed, and a 401 refreshes earlier.",
+            "Rotation is assumed to detect reuse: an old refresh token is never sent again.",
+            "How long the search by phone lags is not documented: what is found is read again by id.",
+            "Fields that show an article to customers are asked for, and left out where an org lacks them.",
+        ),
     )
 
     # --- connecting -------------------------------------------------------------------------------------------------

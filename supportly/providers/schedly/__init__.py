@@ -151,10 +151,9 @@ def _page(rows: Sequence[dict[str, Any]], to_document: Callable[[dict[str, Any]]
     for row in rows:
         try:
             documents.append(to_document(row))
-        except KeyError as missing:
-            failures.append(
-                RecordFailure(external_id=str(row.get("id") or ""), reason=f"The field {missing} is missing.")
-            )
+        except (AttributeError, KeyError, TypeError, ValueError) as wrong:
+            told = f"The field {wrong} is missing." if isinstance(wrong, KeyError) else "It has an unexpected shape."
+            failures.append(RecordFailure(external_id=str(row.get("id") or ""), reason=told))
     return StreamPage(documents=documents, failures=failures)
 
 

@@ -65,7 +65,12 @@ class Contract(BaseSettings):
 
     version_header: str = "cal-api-version"
     versions: dict[str, str] = Field(
-        {"/v2/bookings": "2024-08-13", "/v2/slots": "2024-09-04", "/v2/event-types": "2024-06-14"},
+        {
+            "/v2/bookings": "2024-08-13",
+            "/v2/slots": "2024-09-04",
+            "/v2/event-types": "2024-06-14",
+            "/v2/schedules": "2024-06-11",
+        },
         description="Version header by start of path, as JSON. Left out, an older behaviour or 404 or 500 follows.",
     )
 

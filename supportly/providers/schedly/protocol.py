@@ -11,7 +11,7 @@ from typing import Any, Final
 from supportly.errors import Conflict, SupportlyError
 from supportly.http import Answer, Cost, Headroom, Http, cleaned, retry_after
 from supportly.oauth import ClientRefused, GrantRefused, OAuth2, read_refusal
-from supportly.provider import Identity, Provider
+from supportly.provider import About, Identity, Provider
 from supportly.providers.schedly import shapes
 from supportly.providers.schedly.contract import Contract
 
@@ -41,6 +41,32 @@ class SchedlyProtocol(Provider):
     """Connecting and HTTP, by the assumed contract."""
 
     id, title = "schedly", "Schedly"
+    about = About(
+        register=(
+            "Ask Schedly for an OAuth client; by the assumed model it is made in the settings and approved there.",
+            "Enter the redirect URI, and tick the scopes below.",
+            "Copy client id and client secret into the service's environment.",
+            "Until an administrator has approved the client, only its owner can connect.",
+        ),
+        limits=(
+            "500 calls a minute for each access token; beyond them a block of a minute.",
+            "Routing for real needs an organization's plan, and its administrator or the form's owner.",
+        ),
+        cannot={
+            "Creating or updating contacts": "there are none; a contact is who attends a booking",
+            "Notes, calls and tasks": "the model has none, and a booking is no task",
+            "Finding somebody by phone": "bookings are searched by e-mail address alone",
+            "Finding a routed lead after a lost answer": "responses bear no marker; the outcome is reported as unknown",
+            "Revoking": "no endpoint is known; the user removes the app in Schedly's settings",
+            "Bookings as knowledge": "they are personal data",
+        },
+        assumed=(
+            "All of it: Schedly publishes nothing. Hosts, paths, versions, scopes and limits are those of Cal.com.",
+            "Each can be replaced without new code, by the variables above.",
+            "Whether a refresh token works once is not known: what comes back is stored, and both ways work.",
+            "A taken slot is told by the words of a 400 (`NO_SLOT` in `protocol.py`).",
+        ),
+    )
     notice = "Schedly has no way to revoke access: after disconnecting, remove the app in Schedly's settings as well."
 
     def __init__(self, contract: Contract | None = None) -> None:

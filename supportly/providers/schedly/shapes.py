@@ -172,7 +172,7 @@ def event_type_document(event_type: Json, site: str, owner: str) -> Document:
     return Document(
         stream="event_types",
         external_id=str(event_type["id"]),
-        title=str(event_type["title"]),
+        title=event_type["title"],
         body="\n\n".join(part for part in parts if part),
         url=url,
         metadata={"slug": event_type["slug"]},
@@ -190,7 +190,7 @@ def team_document(team: Json, site: str) -> Document:
     return Document(
         stream="teams",
         external_id=str(team["id"]),
-        title=str(team["name"]),
+        title=team["name"],
         body="\n\n".join(part for part in parts if part) or str(team["name"]),
         url=url,
     )

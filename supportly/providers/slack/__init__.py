@@ -113,10 +113,11 @@ class Slack(SlackMembers, SlackActions, SlackKnowledge):
     )
 
     def __init__(self, contract: Contract | None = None) -> None:
+        self.contract = contract or Contract()
         self.oauth = OAuth2(  # type: ignore[misc] # of this installation, not of the class
             authorize="https://slack.com/oauth/v2/authorize",
             token="https://slack.com/api/oauth.v2.access",  # noqa: S106 (an address)
-            scopes=chosen_scopes(SCOPES, (contract or Contract()).scopes),
+            scopes=chosen_scopes(SCOPES, self.contract.scopes),
             scope_separator=",",
             client_auth="basic",
             rotation="single_use",
