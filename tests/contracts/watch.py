@@ -127,7 +127,14 @@ def stale(reports: list[Any]) -> list[str]:
 def whole(config: pytest.Config) -> bool:
     """Whether this run has every provider's tests: nothing chosen, nothing left out."""
     option = config.option
-    if option.keyword or option.markexpr or option.deselect or option.ignore or option.ignore_glob:
+    if (
+        option.collectonly
+        or option.keyword
+        or option.markexpr
+        or option.deselect
+        or option.ignore
+        or option.ignore_glob
+    ):
         return False
     if getattr(option, "lf", False) or any("::" in argument for argument in config.args):
         return False

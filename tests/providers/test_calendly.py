@@ -348,7 +348,7 @@ async def test_a_booking_whose_answer_was_lost_is_found_by_person_type_and_start
     with pytest.raises(ProviderFailure):
         await action.run(world.provider, call, params)
     again = await action.find(world.provider, call, params)
-    assert again.items[0]["email"] == "ada@example.com"
+    assert again.result["email"] == "ada@example.com"
     other = params.model_copy(update={"event_type": f"{API}/event_types/other"})
     assert await action.find(world.provider, call, other) is None
 
@@ -371,8 +371,8 @@ async def test_a_canceled_meeting_is_found_canceled_and_cannot_be_canceled_again
     action = world.provider.actions["cancel_event"]
     params = action.params(event_id=uri, reason="Moved")
     assert await action.find(world.provider, call, params) is None
-    assert (await action.run(world.provider, call, params)).items[0]["status"] == "canceled"
-    assert (await action.find(world.provider, call, params)).items[0]["id"] == uri
+    assert (await action.run(world.provider, call, params)).result["status"] == "canceled"
+    assert (await action.find(world.provider, call, params)).result["id"] == uri
     with pytest.raises(ProviderFailure, match="already canceled"):
         await action.run(world.provider, call, params)
 

@@ -416,6 +416,8 @@ async def test_an_action_answers_the_envelope(world, provider, seeds, call, name
     assert isinstance(answer, ActionAnswer)
     assert (answer.items is None) != (answer.result is None)
     assert answer.raw is not None
+    assert (answer.items is not None) or not issubclass(action.params, PagedParams)
+    assert (answer.result is not None) or not action.writes, "what was written is one thing"
     json.dumps(answer.model_dump(mode="json"))
     for item in answer.items or []:
         assert "id" in item or "start" in item

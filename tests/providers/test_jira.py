@@ -270,8 +270,8 @@ async def test_a_transition_that_was_made_is_not_made_again(world):
     action = world.provider.actions["transition_issue"]
     params = action.params(key="SUP-1", transition_id="11")
     assert await action.find(world.provider, call, params) is None
-    assert (await action.run(world.provider, call, params)).items[0]["status"] == "In Progress"
-    assert (await action.find(world.provider, call, params)).items[0]["status"] == "In Progress"
+    assert (await action.run(world.provider, call, params)).result["status"] == "In Progress"
+    assert (await action.find(world.provider, call, params)).result["status"] == "In Progress"
     with pytest.raises(ProviderFailure):
         await action.run(world.provider, call, params)
 
@@ -283,7 +283,7 @@ async def test_a_lost_request_of_a_desk_is_found_by_its_marker(world):
     world.fault(method="POST", path=f"/ex/jira/{FIRST}/rest/servicedeskapi/request", cut="after_commit")
     with pytest.raises(ProviderFailure):
         await action.run(world.provider, call, params)
-    assert (await action.find(world.provider, call, params)).items[0]["key"] == "SUP-1"
+    assert (await action.find(world.provider, call, params)).result["key"] == "SUP-1"
 
 
 async def test_an_internal_comment_needs_a_request(world):

@@ -282,10 +282,10 @@ async def test_bots_and_deactivated_accounts_are_no_people(world):
 
 async def test_deleting_twice_is_deleting_once(world):
     call = await world.call()
-    made = (await run(world, call, "post_message", channel_id=GENERAL, text="x")).items[0]
+    made = (await run(world, call, "post_message", channel_id=GENERAL, text="x")).result
     for _ in range(2):
         answer = await run(world, call, "delete_message", channel_id=GENERAL, ts=made["ts"])
-        assert answer.items[0]["deleted"] is True
+        assert answer.result["deleted"] is True
     assert world.double.records["message"] == {}
 
 

@@ -115,14 +115,14 @@ async def _booked(_self: Any, call: Call, params: Any) -> ActionAnswer | None:
         path = api.path_of(str(event["uri"]), "scheduled_events")
         found = await call.http.get(f"{path}/invitees", {"email": params.invitee.email, "count": LIST})
         if rows := [row for row in rows_of(found.body()) if row.get("status") == "active"]:
-            return _one(api.invited(rows[0]))
+            return ActionAnswer.single(api.invited(rows[0]))
     return None
 
 
 async def _canceled(_self: Any, call: Call, params: Any) -> ActionAnswer | None:
     """The meeting, when it is canceled."""
     row = row_of((await call.http.get(api.path_of(params.event_id, "scheduled_events"))).body())
-    return _one(api.event(row)) if row.get("status") == "canceled" else None
+    return ActionAnswer.single(api.event(row)) if row.get("status") == "canceled" else None
 
 
 async def _unknown_link(_self: Any, _call: Call, _params: Any) -> None:
@@ -159,7 +159,7 @@ class CalendlyActions(Provider):
         path = f"{api.path_of(params.event_id, 'scheduled_events')}/invitees"
         asked = {"email": params.email, "count": params.limit, "page_token": params.cursor}
         body = (await call.http.get(path, asked)).body()
-        return _answer([api.invited(row) for row in rows_of(body)], api.next_token(body, params.cursor))
+        return ActionAnswer.listed([api.invited(row) for row in rows_of(body)], api.next_token(body, params.cursor))
 
     @action(
         params=Times,
@@ -180,7 +180,7 @@ class CalendlyActions(Provider):
              "url": row.get("scheduling_url"), "raw": row}
             for row in rows
         ]  # fmt: skip
-        return _answer(items, None)
+        return ActionAnswer.listed(items)
 
     @action(
         params=Booking,
@@ -204,7 +204,7 @@ class CalendlyActions(Provider):
             body["location"] = params.location.model_dump(exclude_none=True)
         if params.questions_and_answers:
             body["questions_and_answers"] = [a.model_dump() for a in params.questions_and_answers]
-        return _one(api.invited(row_of((await call.http.post("/invitees", body)).body())))
+        return ActionAnswer.single(api.invited(row_of((await call.http.post("/invitees", body)).body())))
 
     @action(params=Cancellation, description="Cancels a meeting; Calendly tells everybody who takes part.",
             example={"event_id": EVENT, "reason": "Moved to next week"}, writes=True, find=_canceled)  # fmt: skip
@@ -213,7 +213,7 @@ class CalendlyActions(Provider):
         path = api.path_of(params.event_id, "scheduled_events")
         reason = {"reason": params.reason} if params.reason else {}
         await call.http.post(f"{path}/cancellation", reason)
-        return _one(api.event(row_of((await call.http.get(path)).body())))
+        return ActionAnswer.single(api.event(row_of((await call.http.get(path)).body())))
 
     @action(params=LinkTo, description="A link by which one meeting can be booked, once.",
             example={"event_type": KIND}, writes=True, find=_unknown_link)  # fmt: skip
@@ -222,8 +222,10 @@ class CalendlyActions(Provider):
         owner = api.uri_of(params.event_type, "event_types")
         body = {"max_event_count": 1, "owner": owner, "owner_type": "EventType"}
         row = row_of((await call.http.post("/scheduling_links", body)).body())
-        return _one({"id": row.get("booking_url"), "type": "scheduling_link", "url": row.get("booking_url"),
-                     "event_type": row.get("owner"), "raw": row})  # fmt: skip
+        link = row.get("booking_url")
+        return ActionAnswer.single(
+            {"id": link, "type": "scheduling_link", "url": link, "event_type": row.get("owner"), "raw": row}
+        )
 
 
 async def _listed(call: Call, path: str, asked: Row, cursor: str | None, shape: Any) -> ActionAnswer:
@@ -234,16 +236,9 @@ async def _listed(call: Call, path: str, asked: Row, cursor: str | None, shape: 
     else:
         body, own = await api.for_everyone(call, path, {**asked, "page_token": token}, mine=mine)
     following = api.next_token(body, token)
-    return _answer([shape(row) for row in rows_of(body)], f"{OWN}{following}" if own and following else following)
-
-
-def _answer(items: list[Row], following: str | None) -> ActionAnswer:
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=following, raw=[item["raw"] for item in items])
-
-
-def _one(item: Row) -> ActionAnswer:
-    return _answer([item], None)
+    return ActionAnswer.listed(
+        [shape(row) for row in rows_of(body)], f"{OWN}{following}" if own and following else following
+    )
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
 
@@ -89,13 +89,13 @@ class HubSpotActivities(LogsActivities):
         """Deals with the labels of their stages."""
         rows, following = await crm.page_of(call, "deals", params, crm.DEAL, params.record_id)
         labels = await crm.stage_labels(call) if rows else {}
-        return _answer([crm.deal(call.facts, row, labels) for row in rows], following)
+        return ActionAnswer.listed([crm.deal(call.facts, row, labels) for row in rows], following)
 
     @action(params=Linked, description="Companies of the account, or of one contact.", example={"limit": 10})
     async def get_companies(self, call: Call, params: Linked) -> ActionAnswer:
         """Companies."""
         rows, following = await crm.page_of(call, "companies", params, crm.COMPANY, params.record_id)
-        return _answer([crm.company(call.facts, row) for row in rows], following)
+        return ActionAnswer.listed([crm.company(call.facts, row) for row in rows], following)
 
     @action(params=Search, description="Contacts that hold some text.", example={"query": "ada@example.com"})
     async def search_contacts(self, call: Call, params: Search) -> ActionAnswer:
@@ -110,10 +110,4 @@ class HubSpotActivities(LogsActivities):
         following = crm.next_after(body, params.cursor)
         # HubSpot answers 400 past its cap, also where it named the page itself.
         deep = following and following.isdigit() and int(following) + params.limit > crm.SEARCH_DEPTH
-        return _answer(records, None if deep else following)
-
-
-def _answer(items: list[dict[str, Any]], following: str | None) -> ActionAnswer:
-    """Items without HubSpot's own rows, which stand together under `raw`."""
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=following, raw=[item["raw"] for item in items])
+        return ActionAnswer.listed(records, None if deep else following)

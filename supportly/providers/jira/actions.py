@@ -54,7 +54,7 @@ class JiraActions(Provider):
             asked["nextPageToken"] = given.cursor
         body = (await call.http.post(f"{V3}/search/jql", asked)).body()
         items = [api.issue(call, row) for row in rows_of(body, "issues")]
-        return api.answer(items, api.next_token(body, given.cursor))
+        return ActionAnswer.listed(items, api.next_token(body, given.cursor))
 
     @action(params=params.OneIssue, description="One issue.", example=EXAMPLE)
     async def get_issue(self, call: Call, given: params.OneIssue) -> ActionAnswer:
@@ -91,7 +91,7 @@ class JiraActions(Provider):
     @action(params=params.OneIssue, description="Transitions that an issue can make now.", example=EXAMPLE)
     async def get_transitions(self, call: Call, given: params.OneIssue) -> ActionAnswer:
         """All at once: this list has no pages."""
-        return api.answer([
+        return ActionAnswer.listed([
             {"id": str(row["id"]), "type": "transition", "name": row.get("name"),
              "to": (row.get("to") or {}).get("name"), "url": None, "raw": row}
             for row in await _transitions(call, given.key)
@@ -125,7 +125,7 @@ class JiraActions(Provider):
             for row in rows
         ]  # fmt: skip
         more = rows and body.get("isLast") is False
-        return api.answer(items, str(start + len(rows)) if more else None)
+        return ActionAnswer.listed(items, str(start + len(rows)) if more else None)
 
     @action(params=params.IssueTypes, description="Issue types of a project.", example={"project": "SUP"})
     async def get_issue_types(self, call: Call, given: params.IssueTypes) -> ActionAnswer:
@@ -140,7 +140,7 @@ class JiraActions(Provider):
             for row in rows
         ]  # fmt: skip
         more = rows and start + len(rows) < int(body.get("total") or 0)
-        return api.answer(items, str(start + len(rows)) if more else None)
+        return ActionAnswer.listed(items, str(start + len(rows)) if more else None)
 
     @action(params=params.People, description="Users by name or shown e-mail address.", example={"query": "ada"})
     async def search_users(self, call: Call, given: params.People) -> ActionAnswer:
@@ -149,7 +149,7 @@ class JiraActions(Provider):
         asked = {"query": given.query, "startAt": start, "maxResults": given.limit}
         rows = array(await call.http.get(f"{V3}/user/search", asked))
         following = str(start + len(rows)) if len(rows) == given.limit else None
-        return api.answer([api.member(row) for row in rows], following)
+        return ActionAnswer.listed([api.member(row) for row in rows], following)
 
     @action(params=PagedParams, description="Service desks of the site.", example={"limit": 10})
     async def list_service_desks(self, call: Call, given: PagedParams) -> ActionAnswer:
@@ -163,7 +163,7 @@ class JiraActions(Provider):
             for row in rows
         ]  # fmt: skip
         more = rows and body.get("isLastPage") is False
-        return api.answer(items, str(start + len(rows)) if more else None)
+        return ActionAnswer.listed(items, str(start + len(rows)) if more else None)
 
     @action(
         params=params.CustomerRequest,
@@ -188,7 +188,7 @@ class JiraActions(Provider):
 
 async def _read(call: Call, key: str) -> ActionAnswer:
     asked = {"fields": ",".join(api.FIELDS)}
-    return api.answer([api.issue(call, dict((await call.http.get(f"{V3}/issue/{segment(key)}", asked)).body()))])
+    return ActionAnswer.single(api.issue(call, dict((await call.http.get(f"{V3}/issue/{segment(key)}", asked)).body())))
 
 
 async def _transitions(call: Call, key: str) -> list[Row]:
@@ -199,4 +199,4 @@ def _comment(call: Call, key: str, row: Row) -> ActionAnswer:
     page = api.link(call, key)
     item = {"id": str(row["id"]), "type": "comment", "key": key, "created_at": row.get("created"),
             "url": f"{page}?focusedCommentId={row['id']}" if page else None, "raw": row}  # fmt: skip
-    return api.answer([item])
+    return ActionAnswer.single(item)

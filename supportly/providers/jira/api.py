@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
@@ -139,9 +138,3 @@ def issue(call: Call, row: Row) -> Row:
         "reporter_id": people["reporter"], "assignee_id": people["assignee"], "due_date": fields.get("duedate"),
         "url": link(call, key), "created_at": fields.get("created"), "updated_at": fields.get("updated"), "raw": row,
     }  # fmt: skip
-
-
-def answer(items: list[Row], following: str | None = None) -> ActionAnswer:
-    """Items without Jira's own rows, which stand together under `raw`."""
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=following, raw=[item["raw"] for item in items])

@@ -114,7 +114,7 @@ class PipedriveActivities(LogsActivities):
         body = (await call.http.get(f"{V2}/deals", asked)).body()
         rows = rows_of(body)
         names = await api.stage_names(call) if rows else {}
-        return api.answer([api.deal(call, row, names) for row in rows], api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed([api.deal(call, row, names) for row in rows], api.next_cursor(body, params.cursor))
 
     @action(params=Companies, description="Organizations, all or by name.", example={"limit": 10})
     async def get_companies(self, call: Call, params: Companies) -> ActionAnswer:
@@ -127,7 +127,7 @@ class PipedriveActivities(LogsActivities):
         else:
             body = (await call.http.get(f"{V2}/organizations", asked)).body()
             rows = rows_of(body)
-        return api.answer([api.company(call, row) for row in rows], api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed([api.company(call, row) for row in rows], api.next_cursor(body, params.cursor))
 
     @action(params=Search, description="Persons that hold some text.", example={"query": "ada@example.com"})
     async def search_contacts(self, call: Call, params: Search) -> ActionAnswer:
@@ -136,7 +136,7 @@ class PipedriveActivities(LogsActivities):
         body = (await call.http.get(f"{V2}/persons/search", asked)).body()
         rows = await api.read_ids(call, "persons", [hit["item"]["id"] for hit in rows_of(body)])
         records = [api.person(call, row).model_dump(mode="json") for row in rows]
-        return api.answer(records, api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed(records, api.next_cursor(body, params.cursor))
 
     @action(params=Leads, description="Leads that are not archived, all or of a person.", example={"limit": 10})
     async def get_leads(self, call: Call, params: Leads) -> ActionAnswer:
@@ -151,7 +151,7 @@ class PipedriveActivities(LogsActivities):
             for row in rows_of(body)
         ]  # fmt: skip
         following = api.next_start(body, start)
-        return api.answer(items, None if following is None else str(following))
+        return ActionAnswer.listed(items, None if following is None else str(following))
 
 
 def _worth(row: Row) -> dict[str, Any]:

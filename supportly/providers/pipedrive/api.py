@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.provider import Call, timestamp
@@ -139,9 +138,3 @@ def company(call: Call, row: Row) -> dict[str, Any]:
     place = {"city": address.get("locality"), "country": address.get("country")}
     own = {"name": row.get("name"), "website": row.get("website"), "address": address.get("value"), **place}
     return {**_item(call, "organization", row, **own), "type": "company"}
-
-
-def answer(items: list[dict[str, Any]], following: str | None) -> ActionAnswer:
-    """Items without Pipedrive's own rows, which stand together under `raw`."""
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=following, raw=[item["raw"] for item in items])

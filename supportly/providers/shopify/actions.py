@@ -95,7 +95,7 @@ class ShopifyActions(ShopifyCustomers, LogsActivities):
         asked = {"first": params.limit, "after": params.cursor, "query": " AND ".join(parts) or None}
         data = await ask(call.http, ORDERS, asked, "page")
         items = [order(call, row) for row in nodes(data, "orders")]
-        return _answer(items, following(data, "orders", params.cursor))
+        return ActionAnswer.listed(items, following(data, "orders", params.cursor))
 
     @action(params=Products, description="Products of the shop, all or by title.", example={"limit": 10})
     async def get_products(self, call: Call, params: Products) -> ActionAnswer:
@@ -105,7 +105,7 @@ class ShopifyActions(ShopifyCustomers, LogsActivities):
         asked = {"first": params.limit, "after": params.cursor, "query": " AND ".join(parts) or None}
         data = await ask(call.http, PRODUCTS, asked, "page")
         items = [_product(call, row) for row in nodes(data, "products")]
-        return _answer(items, following(data, "products", params.cursor))
+        return ActionAnswer.listed(items, following(data, "products", params.cursor))
 
     @action(
         params=OneCustomer,
@@ -145,8 +145,3 @@ def _product(call: Call, row: dict[str, Any]) -> dict[str, Any]:
         "store_url": row.get("onlineStoreUrl"), "url": admin_url(call, "products", key),
         "created_at": row.get("createdAt"), "updated_at": row.get("updatedAt"), "raw": row,
     }  # fmt: skip
-
-
-def _answer(items: list[dict[str, Any]], cursor: str | None) -> ActionAnswer:
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=cursor, raw=[item["raw"] for item in items])

@@ -76,7 +76,7 @@ class Members(Params):
 
 async def _posted(_self: Any, call: Call, params: Any) -> ActionAnswer | None:
     row = await messages.sent(call, params.channel_id, params.thread_ts)
-    return api.answer([api.message(call, params.channel_id, row)]) if row else None
+    return ActionAnswer.single(api.message(call, params.channel_id, row)) if row else None
 
 
 async def _repeatable(_self: Any, _call: Call, _params: Any) -> None:
@@ -95,13 +95,13 @@ class SlackActions(Provider):
         }  # fmt: skip
         body = (await call.http.get("/conversations.list", asked)).body()
         items = [api.channel(row) for row in rows_of(body, "channels")]
-        return api.answer(items, api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed(items, api.next_cursor(body, params.cursor))
 
     @action(params=OneChannel, description="One channel.", example={"channel_id": "C0123456789"})
     async def get_channel(self, call: Call, params: OneChannel) -> ActionAnswer:
         """The channel."""
         found = await call.http.get("/conversations.info", {"channel": params.channel_id})
-        return api.answer([api.channel(row_of(found.body(), "channel"))])
+        return ActionAnswer.single(api.channel(row_of(found.body(), "channel")))
 
     @action(
         params=Message,
@@ -117,7 +117,7 @@ class SlackActions(Provider):
             body["thread_ts"] = params.thread_ts
         made = await messages.send(call, body)
         row = {**(made.get("message") or {}), "ts": made["ts"]}
-        return api.answer([api.message(call, str(made["channel"]), row)])
+        return ActionAnswer.single(api.message(call, str(made["channel"]), row))
 
     @action(
         params=Edit,
@@ -131,7 +131,7 @@ class SlackActions(Provider):
         body = {"channel": params.channel_id, "ts": params.ts, **_texts(params.text)}
         made = (await api.post(call, "chat.update", body)).body()
         row = {**(made.get("message") or {}), "ts": made["ts"]}
-        return api.answer([api.message(call, params.channel_id, row)])
+        return ActionAnswer.single(api.message(call, params.channel_id, row))
 
     @action(params=OneMessage, description="Deletes a message that the app has posted.", example=EXAMPLE,
             writes=True, find=_repeatable)  # fmt: skip
@@ -140,7 +140,7 @@ class SlackActions(Provider):
         with contextlib.suppress(NotFound):
             await api.post(call, "chat.delete", {"channel": params.channel_id, "ts": params.ts})
         gone = {"id": f"{params.channel_id}:{params.ts}", "type": "message", "deleted": True, "url": None}
-        return api.answer([{**gone, "raw": {"channel": params.channel_id, "ts": params.ts}}])
+        return ActionAnswer.single({**gone, "raw": {"channel": params.channel_id, "ts": params.ts}})
 
     @action(params=Address, description="The member with an e-mail address.", example={"email": "ada@example.com"})
     async def find_user_by_email(self, call: Call, params: Address) -> ActionAnswer:
@@ -148,8 +148,8 @@ class SlackActions(Provider):
         try:
             found = await call.http.get("/users.lookupByEmail", {"email": params.email})
         except NotFound:
-            return api.answer([])
-        return api.answer([api.person(row_of(found.body(), "user"))])
+            return ActionAnswer.listed([])
+        return ActionAnswer.listed([api.person(row_of(found.body(), "user"))])
 
     @action(params=PagedParams, description="Members of the workspace, without apps and deactivated accounts.",
             example={"limit": 50})  # fmt: skip
@@ -160,7 +160,7 @@ class SlackActions(Provider):
         rows = [r for r in rows_of(body, "members") if not (r.get("deleted") or r.get("is_bot"))]
         # Slack's own helper is no bot by its flags.
         items = [api.person(row) for row in rows if row.get("id") != "USLACKBOT"]
-        return api.answer(items, api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed(items, api.next_cursor(body, params.cursor))
 
     @action(params=Members, description="Opens a direct message with members; answers the one that is there.",
             example={"user_ids": ["U0123456789"]}, writes=True, find=_repeatable)  # fmt: skip
@@ -168,14 +168,14 @@ class SlackActions(Provider):
         """The conversation's id."""
         made = (await api.post(call, "conversations.open", {"users": ",".join(params.user_ids)})).body()
         row = row_of(made, "channel")
-        return api.answer([{"id": str(row["id"]), "type": "conversation", "url": None, "raw": row}])
+        return ActionAnswer.single({"id": str(row["id"]), "type": "conversation", "url": None, "raw": row})
 
     @action(params=OneChannel, description="Lets the app join a public channel.",
             example={"channel_id": "C0123456789"}, writes=True, find=_repeatable)  # fmt: skip
     async def join_channel(self, call: Call, params: OneChannel) -> ActionAnswer:
         """Joins; private channels have to invite the app."""
         made = (await api.post(call, "conversations.join", {"channel": params.channel_id})).body()
-        return api.answer([api.channel(row_of(made, "channel"))])
+        return ActionAnswer.single(api.channel(row_of(made, "channel")))
 
     @action(params=Thread, description="A message and its replies; some apps may read one page a minute.",
             example=EXAMPLE)  # fmt: skip
@@ -184,7 +184,7 @@ class SlackActions(Provider):
         asked = {"channel": params.channel_id, "ts": params.ts, "limit": params.limit, "cursor": params.cursor}
         body = (await call.http.get("/conversations.replies", asked)).body()
         items = [api.message(call, params.channel_id, row) for row in rows_of(body, "messages")]
-        return api.answer(items, api.next_cursor(body, params.cursor))
+        return ActionAnswer.listed(items, api.next_cursor(body, params.cursor))
 
 
 def _texts(text: str) -> Row:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
@@ -174,9 +173,3 @@ def message(call: Call, place: str, row: Row) -> Row:
         "user_id": row.get("user"), "thread_ts": row.get("thread_ts"), "replies": row.get("reply_count"),
         "url": link(call, place, stamp), "raw": row,
     }  # fmt: skip
-
-
-def answer(items: list[Row], following: str | None = None) -> ActionAnswer:
-    """Items without Slack's own rows, which stand together under `raw`."""
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=following, raw=[item["raw"] for item in items])

@@ -137,7 +137,7 @@ async def _page(
         "created[gte]": params.created_after, **more,
     }  # fmt: skip
     body = (await call.http.get(f"/v1/{kind}", asked)).body()
-    return shapes.answer([shape(call, row) for row in rows_of(body)], shapes.following(body, params.cursor))
+    return ActionAnswer.listed([shape(call, row) for row in rows_of(body)], shapes.following(body, params.cursor))
 
 
 def _add(call: Call, row: Row, prices: list[Row], page: StreamPage) -> None:

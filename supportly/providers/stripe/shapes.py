@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import Record
 from supportly.errors import ProviderFailure
 from supportly.http import segment
@@ -125,9 +124,3 @@ def subscription(call: Call, row: Row) -> dict[str, Any]:
 
 def _code(row: Row) -> str | None:
     return str(row["currency"]).upper() if row.get("currency") else None
-
-
-def answer(items: list[dict[str, Any]], cursor: str | None) -> ActionAnswer:
-    """Items without Stripe's own rows, which stand together under `raw`."""
-    shown = [{name: value for name, value in item.items() if name != "raw"} for item in items]
-    return ActionAnswer(items=shown, next_cursor=cursor, raw=[item["raw"] for item in items])
