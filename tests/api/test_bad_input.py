@@ -82,7 +82,9 @@ def shaped(answer, status, code, field=None):
         ("PUT", "/schedly/settings", {"settings": {"default_event_type_id": 17}}, "invalid_input",
          "settings.default_event_type_id"),
         ("POST", "/schedly/contacts/1/sync", {}, "unsupported_by_provider", None),
-        ("POST", "/jira/connect", {}, "provider_not_available", None),
+        ("POST", "/jira/connect", {"site": "acme.evil.example"}, "invalid_input", "site"),
+        ("POST", "/shopify/connect", {"shop": "evil.example"}, "invalid_input", "shop"),
+        ("POST", "/salesforce/connect", {"domain": "evil.example"}, "invalid_input", "domain"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_named(blank, method, path, body, code, field):

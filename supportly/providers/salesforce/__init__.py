@@ -121,7 +121,7 @@ class Salesforce(SalesforceContacts, SalesforceActivities, SalesforceActions, Sa
         ),
         cannot={
             "Editions without an API": "Salesforce answers `API_DISABLED_FOR_ORG`; the connection is refused",
-            "A company's name on a contact": "contacts point to accounts; one of that name is linked, or made by setting",
+            "A company's name on a contact": "contacts point to accounts; one of that name is linked or made",
             "Writing against the org's rules": "its duplicate and validation rules answer in their own words",
             "Articles that customers do not see": "they are for agents only, and read when a setting says so",
             "Deletions older than fifteen days, in a walk over changes": "they are forgotten; a full walk sees it",
