@@ -86,7 +86,7 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Invalid
     """What pydantic found wrong, as one error that names the first field and lists all of them."""
     problems = []
     for found in errors:
-        parts = [str(part) for part in found["loc"] if part not in ("query", "path", "header", "body")]
+        parts = [str(part) for part in found["loc"]]
         name = ".".join([prefix, *parts] if prefix else parts) or "body"
         text = "is missing" if found["type"] == "missing" else f"is not valid: {found['msg']}"
         problems.append({"field": name, "problem": text})
@@ -128,7 +128,9 @@ def install(app: FastAPI) -> None:
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        return rendered(invalid(error.errors()), request.state.request_id)
+        # FastAPI puts where a field was looked for (`query`, `header`, …) before its name.
+        found = [{**one, "loc": one["loc"][1:]} for one in error.errors()]
+        return rendered(invalid(found), request.state.request_id)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101

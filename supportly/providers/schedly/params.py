@@ -74,16 +74,18 @@ class Asked(Params):
 class GetBookings(PagedParams):
     """Filters of bookings."""
 
-    status: list[Literal["upcoming", "recurring", "past", "cancelled", "unconfirmed"]] | None = None
-    attendee_email: str | None = None
-    attendee_name: str | None = None
-    event_type_ids: list[EntityId] | None = None
-    team_ids: list[EntityId] | None = None
+    status: list[Literal["upcoming", "recurring", "past", "cancelled", "unconfirmed"]] | None = Field(
+        None, description="Bookings in one of these states."
+    )
+    attendee_email: str | None = Field(None, description="Bookings of the person with this address.")
+    attendee_name: str | None = Field(None, description="Bookings of the person with this name.")
+    event_type_ids: list[EntityId] | None = Field(None, description="Bookings of one of these event types.")
+    team_ids: list[EntityId] | None = Field(None, description="Bookings of one of these teams.")
     after_start: Moment | None = Field(None, description="Bookings that start at or after this time.")
     before_end: Moment | None = Field(None, description="Bookings that end at or before this time.")
-    after_updated_at: Moment | None = None
-    before_updated_at: Moment | None = None
-    sort_start: Literal["asc", "desc"] | None = None
+    after_updated_at: Moment | None = Field(None, description="Bookings that changed at or after this time.")
+    before_updated_at: Moment | None = Field(None, description="Bookings that changed at or before this time.")
+    sort_start: Literal["asc", "desc"] | None = Field(None, description="Order by start.")
 
 
 class GetSlots(Params):
@@ -92,9 +94,9 @@ class GetSlots(Params):
     start: DayOrMoment = Field(description="A date (its beginning in UTC) or a time.")
     end: DayOrMoment = Field(description="A date (its end in UTC) or a time.")
     event_type_id: EntityId | None = Field(None, description="Default: the setting `default_event_type_id`.")
-    event_type_slug: str | None = None
-    username: str | None = None
-    team_slug: str | None = None
+    event_type_slug: str | None = Field(None, description="With `username` or `team_slug`, instead of the id.")
+    username: str | None = Field(None, description="Whose event type the slug names.")
+    team_slug: str | None = Field(None, description="Which team's event type the slug names.")
     time_zone: TimeZone | None = Field(None, description="Time zone of the answer; default UTC.")
     duration: int | None = Field(None, ge=1, description="Minutes, for event types of several lengths.")
     booking_uid_to_reschedule: str | None = Field(None, description="Counts this booking's own time as free.")
@@ -109,11 +111,11 @@ class GetSlots(Params):
 class Attendee(Params):
     """The person who is booked for; an e-mail address, a phone number or both."""
 
-    name: str = Field(min_length=1)
-    email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$")
-    time_zone: TimeZone = "UTC"
+    name: str = Field(min_length=1, description="Full name.")
+    email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$", description="E-mail address.")
+    time_zone: TimeZone = Field("UTC", description="Time zone of the mails that the person gets.")
     phone_number: str | None = Field(None, pattern=r"^\+[1-9][0-9]{5,14}$", description="E.164.")
-    language: str | None = None
+    language: str | None = Field(None, description="Language of those mails, such as `de`.")
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
@@ -127,13 +129,13 @@ class CreateBooking(Asked):
 
     start: Moment = Field(description="One of the times that `get_available_slots` answers.")
     event_type_id: EntityId | None = Field(None, description="Default: the setting `default_event_type_id`.")
-    attendee: Attendee
+    attendee: Attendee = Field(description="Who is booked for.")
     guests: list[str] | None = Field(None, description="E-mail addresses.")
     booking_fields: dict[str, Any] | None = Field(None, description="Answers to booking fields, by slug.")
     metadata: dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]] = Field(
         {}, max_length=MOST_METADATA, description="Flat texts kept with the booking; `supportly_…` is ours."
     )
-    length_in_minutes: int | None = Field(None, ge=1)
+    length_in_minutes: int | None = Field(None, ge=1, description="For event types of several lengths.")
     location: dict[str, Any] | None = Field(None, description="One of the event type's locations.")
     routing: dict[str, Any] | None = Field(None, description="`routing` of a `route_lead` answer, as it came.")
     contact_id: int | None = Field(None, description="Supportly contact; kept in the booking's metadata.")
@@ -155,8 +157,8 @@ class CreateBooking(Asked):
 class CancelBooking(Asked):
     """Cancel a booking; the uid of a recurring set cancels all of it."""
 
-    booking_uid: str = Field(min_length=1)
-    reason: str | None = None
+    booking_uid: str = Field(min_length=1, description="Uid of the booking.")
+    reason: str | None = Field(None, description="Why; the other side is told.")
     cancel_subsequent_bookings: bool | None = Field(None, description="Of a recurring booking: this and all later.")
     seat_uid: str | None = Field(None, description="Cancel one seat of a seated booking.")
 
@@ -164,16 +166,16 @@ class CancelBooking(Asked):
 class RescheduleBooking(Asked):
     """Move a booking, which then has a new uid."""
 
-    booking_uid: str = Field(min_length=1)
-    start: Moment
-    reason: str | None = None
+    booking_uid: str = Field(min_length=1, description="Uid of the booking.")
+    start: Moment = Field(description="The new start: one of the free slots.")
+    reason: str | None = Field(None, description="Why; the other side is told.")
     rescheduled_by: str | None = Field(None, description="E-mail; that of the owner confirms the booking at once.")
 
 
 class GetEventTypes(PagedParams):
     """One's own event types, or those of a team."""
 
-    team_id: EntityId | None = None
+    team_id: EntityId | None = Field(None, description="Id of the team; null: one's own.")
 
 
 class RouteLead(Asked):
@@ -183,5 +185,5 @@ class RouteLead(Asked):
     answers: dict[str, str | list[str]] = Field(description="Field -> value.")
     start: DayOrMoment = Field(description="First day of the slots to answer.")
     end: DayOrMoment = Field(description="Last day of the slots to answer.")
-    time_zone: TimeZone | None = None
+    time_zone: TimeZone | None = Field(None, description="Time zone of the answer; default UTC.")
     dry_run: bool = Field(False, description="Only look where the lead would go; stores no response.")

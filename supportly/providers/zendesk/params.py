@@ -59,13 +59,13 @@ class Requester(Params):
 class NewTicket(Params):
     """A new ticket."""
 
-    subject: str = Field(min_length=1, max_length=255)
+    subject: str = Field(min_length=1, max_length=255, description="What it is about, in a line.")
     body: str = Field(min_length=1, max_length=65_536, description="Its first comment.")
     requester: Requester | None = Field(None, description="Whose ticket it is; null: the agent who connected.")
     public: bool = Field(False, description="True shows the comment to the requester, who may get a mail.")
-    priority: Priority | None = None
-    type: TicketType | None = None
-    tags: list[str] = Field(default_factory=list, max_length=50)
+    priority: Priority | None = Field(None, description="How urgent it is.")
+    type: TicketType | None = Field(None, description="What kind of ticket it is.")
+    tags: list[str] = Field(default_factory=list, max_length=50, description="Its tags.")
     idempotency_key: str | None = Field(
         None, min_length=1, max_length=255, description="Same key, same ticket, for two hours; null: the operation's."
     )
@@ -76,10 +76,12 @@ class TicketChanges(Params):
 
     ticket_id: TicketId
     status: Status | None = Field(None, description="`closed` needs the setting `allow_closing_tickets`.")
-    priority: Priority | None = None
-    type: TicketType | None = None
-    subject: str | None = Field(None, min_length=1, max_length=255)
-    assignee_id: str | None = Field(None, pattern=NUMBER, coerce_numbers_to_str=True)
+    priority: Priority | None = Field(None, description="How urgent it is.")
+    type: TicketType | None = Field(None, description="What kind of ticket it is.")
+    subject: str | None = Field(None, min_length=1, max_length=255, description="A new subject.")
+    assignee_id: str | None = Field(
+        None, pattern=NUMBER, coerce_numbers_to_str=True, description="Zendesk id of the agent who takes it."
+    )
     tags: list[str] | None = Field(None, max_length=50, description="All tags; they replace the old ones.")
 
     def changes(self) -> Row:
@@ -94,7 +96,7 @@ class NewComment(Params):
     """A new comment."""
 
     ticket_id: TicketId
-    body: str = Field(min_length=1, max_length=65_536)
+    body: str = Field(min_length=1, max_length=65_536, description="Its text.")
     public: bool = Field(False, description="True shows it to the requester, who may get a mail.")
 
 
