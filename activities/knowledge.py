@@ -14,13 +14,20 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.failures import translated
-from activities.knowledge_pages import prepare
-from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, StreamPage, Stretch
-from supportly.errors import Conflict, SupportlyError, Unavailable, UnsupportedByProvider
+from activities.knowledge_pages import Ahead, prepare
+from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
+from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
 from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.settings import Settings
-from supportly.storage import knowledge, knowledge_status, knowledge_sweeps, provider_settings
+from supportly.storage import (
+    knowledge,
+    knowledge_index,
+    knowledge_models,
+    knowledge_pages,
+    knowledge_sweeps,
+    provider_settings,
+)
 from supportly.storage.knowledge import Plan, Walk
 
 STRETCH_S: Final = 55.0
@@ -29,8 +36,8 @@ HEARTBEAT_S: Final = 5.0
 """Also while a slow provider is awaited; the workflow misses a dead worker after `SILENCE`."""
 CHECKED_BY_ID: Final = 20
 """Missing documents that one sweep asks the provider for by id; the others wait for the second complete walk."""
-INDEX_BATCH: Final = 500
-"""Vectors that join the HNSW index in one transaction: about a second of work at 2.3 ms each."""
+CALL_S: Final = 5.0
+"""How long pages are read with one opened call: opening costs a transaction, and a token may be refreshed meanwhile."""
 
 
 class KnowledgeActivities:
@@ -106,40 +113,60 @@ class KnowledgeActivities:
         return Stretch(counts=counts, stream_done=done, stream_error=error, wait_s=wait_s)
 
     async def _walk(self, job: KnowledgeJob, stream: str) -> Walk:
-        """Walk for a stretch; answers where the walk stands then."""
-        ends = asyncio.get_running_loop().time() + STRETCH_S
+        """Walk for a stretch; answers where the walk stands then.
+
+        Three steps overlap: pages are read ahead, what came is compared, split and embedded, and what was prepared
+        before is stored. Pages that wait for their turn are stored together.
+        """
         walk = await knowledge.read_walk(self.db, job, stream)
         if walk.state != "walking":
             return walk
+        ahead = Ahead()
+        reading = asyncio.create_task(self._read_ahead(job, stream, walk, ahead))
         storing: asyncio.Task[Counts] | None = None
         stored: set[str] = set()
-        reading = asyncio.create_task(self._read(job, stream, walk.cursor, walk.since))
         try:
-            while True:
-                page = await reading
-                here = {d.external_id for d in page.documents}
-                more = page.next is not None and asyncio.get_running_loop().time() < ends
-                if more:
-                    reading = asyncio.create_task(self._read(job, stream, page.next, walk.since))
+            while (batch := await ahead.batch(walk)) is not None:
+                here = batch.records
                 if storing and here & stored:
                     # A record on two pages in a row: the comparison has to see what the first one stored.
                     await storing
-                write = await prepare(self.db, self.embedder, job, stream, walk, page)
+                write = await prepare(self.db, self.embedder, job, stream, batch)
                 if storing:
                     await storing
-                storing, stored = asyncio.create_task(knowledge.commit_page(self.db, write)), here
-                if not more:
-                    await storing
-                    return await knowledge.read_walk(self.db, job, stream)
-                walk = Walk(walk.walk, walk.complete, walk.since, page.next, walk.state)
+                storing, stored = asyncio.create_task(knowledge_pages.commit_page(self.db, write)), here
+                walk = Walk(walk.walk, walk.complete, walk.since, batch.next, walk.state)
+            if storing:
+                await storing
+            return await knowledge.read_walk(self.db, job, stream)
         finally:
             reading.cancel()
-            # A page on its way into the database takes milliseconds; whatever stopped us, it need not be done again.
+            # Pages on their way into the database take milliseconds; whatever stopped us, it need not be done again.
             await asyncio.gather(reading, *([storing] if storing else []), return_exceptions=True)
 
-    async def _read(self, job: KnowledgeJob, stream: str, cursor: str | None, since: str | None) -> StreamPage:
-        async with self.calls.open(job.account_id, job.provider, "knowledge") as opened:
-            return await _streaming(opened.provider).read_stream(opened.call, stream, cursor, since)
+    async def _read_ahead(self, job: KnowledgeJob, stream: str, walk: Walk, ahead: Ahead) -> None:
+        """Read page after page until the stream or the stretch ends; what stops it earlier is the last thing ahead.
+
+        The call is opened anew every few seconds, so that a token that was refreshed meanwhile is the one in use.
+        """
+        clock = asyncio.get_running_loop().time
+        ends, until, cursor, more = clock() + STRETCH_S, 0.0, walk.cursor, True
+        try:
+            # One page at least, so that every stretch gets on.
+            while more and (clock() < ends or not until):
+                async with self.calls.open(job.account_id, job.provider, "knowledge") as opened:
+                    fresh, until = True, min(ends, clock() + CALL_S)
+                    while more and (fresh or clock() < until):
+                        fresh = False
+                        page = await _streaming(opened.provider).read_stream(opened.call, stream, cursor, walk.since)
+                        if page.next is not None and page.next == cursor:
+                            raise ProviderFailure("The provider's paging goes in a circle: the same cursor came twice.")
+                        cursor, more = page.next, page.next is not None
+                        await ahead.put(page)
+        except Exception as error:  # noqa: BLE001 (whoever stores the pages raises it, after those that came before)
+            await ahead.put(error)
+        else:
+            await ahead.put(None)
 
     @activity.defn(name="knowledge_sweep")
     async def sweep(self, job: KnowledgeJob) -> Counts:
@@ -165,13 +192,11 @@ class KnowledgeActivities:
 
     @activity.defn(name="knowledge_index")
     async def index(self, job: KnowledgeJob) -> int:
-        """Let a large account's new vectors join the HNSW index, in batches; answers how many did."""
+        """Bring a large account's own index up to date; answers how many vectors joined it."""
         with translated():
-            joined = 0
-            while some := await knowledge_status.index_some(self.db, job.account_id, INDEX_BATCH):
-                joined += some
-                activity.heartbeat(joined)
-            return joined
+            async with _beating():
+                model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
+                return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
 
     @activity.defn(name="knowledge_finish")
     async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:

@@ -1,4 +1,4 @@
-"""One page of a stream, ready to be stored: what is new, what changed, which chunks keep their vectors."""
+"""Pages of a stream, ready to be stored: what is new, what changed, which chunks keep their vectors."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from supportly.contracts.knowledge import Document, KnowledgeJob, RecordFailure, StreamPage
-from supportly.errors import ProviderFailure
 from supportly.knowledge import embed, split, text
 from supportly.knowledge.embed import Embedder
-from supportly.storage import knowledge
+from supportly.storage import knowledge, knowledge_chunks, knowledge_models, knowledge_pages
 from supportly.storage.database import Database
-from supportly.storage.knowledge import ChunkRow, DocumentRow, KeptChunk, Known, PageWrite, Walk
+from supportly.storage.knowledge import Walk
+from supportly.storage.knowledge_chunks import ChunkRow, KeptChunk
+from supportly.storage.knowledge_pages import DocumentRow, Known, PageWrite
 
 LONGEST_BODY: Final = 2_000_000
 """Characters; a longer document is a file by mistake, and becomes a failure that says so."""
 LONGEST_TITLE: Final = 500
+BATCH_DOCUMENTS: Final = 500
+"""Documents stored in one transaction at most, where pages come faster than they are stored: by then the cost of the
+transaction itself has vanished, and a crash repeats at most so many."""
+BATCH_CHARS: Final = 4_000_000
+"""…and characters: with vectors and rows some 40 MB of memory."""
+PAGES_AHEAD: Final = 8
+"""Pages that are read while others are embedded and stored: a batch of the usual hundred each, and some."""
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +46,88 @@ class _Split:
     chunks: Mapping[bytes, split.Chunk]
 
 
-async def prepare(
-    db: Database, embedder: Embedder, job: KnowledgeJob, stream: str, walk: Walk, page: StreamPage
-) -> PageWrite:
-    """Compare a page with what is stored, and split and embed what is new. Raises ProviderFailure on a cursor loop."""
-    if page.next is not None and page.next == walk.cursor:
-        raise ProviderFailure("The provider's paging goes in a circle: the same cursor came twice in a row.")
-    # The last one counts where a record comes twice on one page.
-    found = {knowledge.document_id(job.account_id, job.provider, stream, d.external_id): d for d in page.documents}
-    known = await knowledge.known_documents(db, job.account_id, list(found))
-    unchanged, fresh, failures = await asyncio.to_thread(_split_all, found, known, list(page.failures))
-    stored = await knowledge.known_chunks(
-        db, job.account_id, [s.row.document_id for s in fresh if s.row.document_id in known], embedder.model
+@dataclass
+class Batch:
+    """Pages of one stream that came quickly after one another; they are stored together. `walk` is before the first."""
+
+    walk: Walk
+    documents: dict[str, Document] = field(default_factory=dict)
+    failures: dict[str, RecordFailure] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    next: str | None = None
+    checkpoint: str | None = None
+    pages: int = 0
+    size: int = 0
+    """Characters of all bodies."""
+
+    @property
+    def records(self) -> set[str]:
+        """External ids of all that is told of."""
+        return {*self.documents, *self.failures, *self.deleted}
+
+    def takes(self, page: StreamPage) -> bool:
+        """True when a page fits, and tells of no record that an earlier one tells of: those are two states of it."""
+        if not self.pages:
+            return True
+        told = [d.external_id for d in page.documents] + [f.external_id for f in page.failures] + page.deleted
+        return (
+            len(self.documents) + len(page.documents) <= BATCH_DOCUMENTS
+            and self.size + _size(page) <= BATCH_CHARS
+            and self.records.isdisjoint(told)
+        )
+
+    def add(self, page: StreamPage) -> None:
+        """Take a page. The last one counts where a record comes twice on it; one that also failed counts as failed."""
+        self.documents |= {d.external_id: d for d in page.documents}
+        self.failures |= {f.external_id: f for f in page.failures}
+        for failure in page.failures:
+            self.documents.pop(failure.external_id, None)
+        self.deleted += page.deleted
+        self.next, self.checkpoint = page.next, page.checkpoint
+        self.pages += 1
+        self.size += _size(page)
+
+
+def _size(page: StreamPage) -> int:
+    return sum(len(d.body) for d in page.documents)
+
+
+class Ahead:
+    """Pages that were read and wait to be stored; after the last one comes None, or what kept more from coming."""
+
+    def __init__(self) -> None:
+        self._pages: asyncio.Queue[StreamPage | Exception | None] = asyncio.Queue(PAGES_AHEAD)
+        self._first: list[StreamPage | Exception | None] = []
+
+    async def put(self, page: StreamPage | Exception | None) -> None:
+        """Wait until there is room, and add a page or the end."""
+        await self._pages.put(page)
+
+    async def batch(self, walk: Walk) -> Batch | None:
+        """The next pages that can be stored together, None after the last one. Raises what ended the reading."""
+        page = self._first.pop() if self._first else await self._pages.get()
+        batch = Batch(walk)
+        while isinstance(page, StreamPage) and batch.takes(page):
+            batch.add(page)
+            if self._pages.empty():
+                return batch
+            page = self._pages.get_nowait()
+        if batch.pages or page is None:
+            self._first.append(page)
+            return batch if batch.pages else None
+        assert isinstance(page, Exception)  # noqa: S101 (an empty batch takes any page)
+        raise page
+
+
+async def prepare(db: Database, embedder: Embedder, job: KnowledgeJob, stream: str, batch: Batch) -> PageWrite:
+    """Compare pages with what is stored, and split and embed what is new."""
+    number = partial(knowledge.document_id, job.account_id, job.provider, stream)
+    found = {number(external_id): d for external_id, d in batch.documents.items()}
+    known = await knowledge_pages.known_documents(db, job.account_id, [*found, *map(number, batch.failures)])
+    unchanged, fresh, unread = await asyncio.to_thread(_split_all, found, known)
+    failures = [*batch.failures.values(), *unread]
+    stored = await knowledge_chunks.known_chunks(
+        db, job.account_id, [s.row.document_id for s in fresh if s.row.document_id in known]
     )
     chunks, kept = _compare(fresh, stored)
     vectors = await asyncio.to_thread(
@@ -59,27 +139,45 @@ async def prepare(
     return PageWrite(
         job=job,
         stream=stream,
-        walk=walk,
-        next_cursor=page.next,
-        checkpoint=page.checkpoint,
-        unchanged=[(i, found[i].updated_at) for i in unchanged],
+        walk=batch.walk,
+        next_cursor=batch.next,
+        checkpoint=batch.checkpoint,
+        pages=batch.pages,
+        unchanged=unchanged,
+        touched=_touched(found, known, unchanged, [number(f.external_id) for f in failures]),
         documents=[s.row for s in fresh],
         added=sum(s.row.document_id not in known for s in fresh),
         chunks=chunks,
         kept=kept,
         vectors=vectors,
-        model=embedder.model,
-        deleted=page.deleted,
+        model=await knowledge_models.instant(db, embedder.model, embedder.dimensions),
+        deleted=batch.deleted,
         failures=failures,
     )
 
 
+def _touched(
+    found: Mapping[uuid.UUID, Document],
+    known: Mapping[uuid.UUID, Known],
+    unchanged: Sequence[uuid.UUID],
+    failed: Sequence[uuid.UUID],
+) -> list[tuple[uuid.UUID, datetime | None]]:
+    """Stored documents that stay as they are, but were missed before, or have another time of change."""
+    touched: list[tuple[uuid.UUID, datetime | None]] = []
+    for document_id in unchanged:
+        before, now = known[document_id], found[document_id].updated_at
+        if before.marked or (now is not None and now != before.updated_at):
+            touched.append((document_id, now))
+    return touched + [(i, None) for i in failed if i in known and known[i].marked]
+
+
 def _split_all(
-    found: Mapping[uuid.UUID, Document], known: Mapping[uuid.UUID, Known], failures: list[RecordFailure]
+    found: Mapping[uuid.UUID, Document], known: Mapping[uuid.UUID, Known]
 ) -> tuple[list[uuid.UUID], list[_Split], list[RecordFailure]]:
-    """Unchanged ids, new or changed documents, and failures with those added that cannot be read."""
+    """Unchanged ids, new or changed documents, and those that cannot be read."""
     unchanged: list[uuid.UUID] = []
     fresh: list[_Split] = []
+    failures: list[RecordFailure] = []
     for document_id, document in found.items():
         content = content_hash(document)
         before = known.get(document_id)
@@ -91,14 +189,7 @@ def _split_all(
         except Exception as error:  # noqa: BLE001 (one record that no parser takes must not stop the others)
             log.warning("a document could not be read: %s", type(error).__name__)
             failures.append(RecordFailure(external_id=document.external_id, reason=_reason(error)))
-    # A record that the provider reports as failed and that also came as a document is counted once, as a failure.
-    bad = {f.external_id: f for f in failures}
-    gone = {i for i, d in found.items() if d.external_id in bad}
-    return (
-        [i for i in unchanged if i not in gone],
-        [s for s in fresh if s.row.document_id not in gone],
-        list(bad.values()),
-    )
+    return unchanged, fresh, failures
 
 
 def _reason(error: Exception) -> str:
@@ -111,10 +202,15 @@ class _Unreadable(ValueError):
 
 def content_hash(document: Document) -> bytes:
     """Sixteen bytes over everything that is stored of a document, but for when it was updated."""
-    parts = [split.VERSION, *(getattr(document, name) for name in ("title", "body", "url", "locale", "audience"))]
     # Not orjson: it refuses halves of characters, which providers do send.
-    content = json.dumps([parts, document.metadata], sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).digest()[:16]
+    metadata = json.dumps(document.metadata, sort_keys=True, default=str) if document.metadata else ""
+    digest = hashlib.blake2b(split.VERSION.encode(), digest_size=16)
+    for part in (document.title, document.body, document.url, document.locale, document.audience, metadata):
+        content = (part or "").encode("utf-8", "surrogatepass")
+        # Each with its length, so that no text can pass for the end of one part and the beginning of the next.
+        digest.update(b"-" if part is None else len(content).to_bytes(8, "big"))
+        digest.update(content)
+    return digest.digest()
 
 
 def _storable(value: Any) -> Any:

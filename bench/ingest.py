@@ -33,8 +33,9 @@ from supportly.dev.stack import Postgres, Temporal
 from supportly.http import Outbound, Unlimited
 from supportly.knowledge import rank
 from supportly.settings import Settings
-from supportly.storage import search
+from supportly.storage import knowledge_models, search
 from supportly.storage.database import Database
+from supportly.storage.search import Asked
 from supportly.temporal import bulk, connect, search_attributes
 from workflows.knowledge_sync import KnowledgeSync
 
@@ -93,8 +94,9 @@ class Ours:
     async def ask(self, account_id: int, question: str) -> float:
         """Seconds for one search, without HTTP."""
         began = time.perf_counter()
-        vector = self.activities.embedder.embed([question])[0]
-        found = await search.candidates(self.db, account_id, question, vector)
+        embedder = self.activities.embedder
+        model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
+        found = await search.candidates(self.db, account_id, question, Asked(model, embedder.embed([question])[0]))
         rank.spread(rank.mix(found), 5)
         return time.perf_counter() - began
 

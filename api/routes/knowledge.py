@@ -33,7 +33,15 @@ from supportly.knowledge import rank
 from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
 from supportly.knowledge.text import normal_locale
 from supportly.provider import StreamsKnowledge
-from supportly.storage import connections, knowledge_status, knowledge_sweeps, operations, provider_settings, search
+from supportly.storage import (
+    connections,
+    knowledge_models,
+    knowledge_status,
+    knowledge_sweeps,
+    operations,
+    provider_settings,
+    search,
+)
 from supportly.storage.knowledge_status import Knowledge, Run
 from supportly.temporal import bulk, search_attributes
 from workflows.knowledge_sync import KnowledgeSync
@@ -226,9 +234,10 @@ async def ask(
     if asked:
         embedder = await asyncio.to_thread(_embedder)
         vector = (await asyncio.to_thread(embedder.embed, [asked]))[0]
+        model = await knowledge_models.instant(at.services.db, embedder.model, embedder.dimensions)
         wanted = normal_locale(rank.question(locale or ""))
         found = await search.candidates(
-            at.services.db, at.account_id, asked, vector.tolist(), provider=provider, locale=wanted
+            at.services.db, at.account_id, asked, search.Asked(model, vector.tolist()), provider=provider, locale=wanted
         )
         hits = rank.spread(rank.mix(found), limit)
     return answer({"query": asked, "hits": [_hit(chunk, score, asked) for chunk, score in hits]})

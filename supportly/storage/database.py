@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -89,3 +89,16 @@ class Database:
 def away() -> Unavailable:
     """The database cannot be reached."""
     return Unavailable("The database is away; nothing was lost, try again.", retry_after=RETRY_AFTER_S)
+
+
+async def rows(c: AsyncConnection, sql: str, values: Mapping[str, Any]) -> list[Any]:
+    """What a statement with the driver's own parameters (`%(name)s`) answers: arrays go over in binary.
+
+    SQLAlchemy still classifies what goes wrong.
+    """
+    return list((await c.exec_driver_sql(sql, dict(values))).all())
+
+
+async def do(c: AsyncConnection, sql: str, values: Mapping[str, Any]) -> int:
+    """Run a statement as `rows` does; answers how many rows it touched."""
+    return (await c.exec_driver_sql(sql, dict(values))).rowcount

@@ -8,12 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from supportly.contracts.knowledge import Counts
-from supportly.storage.database import Database
-from supportly.storage.knowledge import COUNTS, _do, _rows
+from supportly.storage.database import Database, rows
+from supportly.storage.knowledge import COUNTS
 
 SHOWN_FAILURES: Final = 100
-INDEXED_FROM: Final = 20_000
-"""Chunks of an account from which vectors join the HNSW index: an exact scan of as many takes 19 ms."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,20 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
     """All providers of which the account has documents or runs, in one snapshot."""
     at = {"a": account_id, "limit": SHOWN_FAILURES}
     async with db.tenant(account_id) as c:
-        stored = await _rows(
+        stored = await rows(
             c,
             "select provider, count(*), coalesce(sum(chunk_count), 0) from documents "
             "where account_id = %(a)s and deleted_at is null group by provider",
             at,
         )
-        runs = await _rows(
+        runs = await rows(
             c,
             "select distinct on (provider) provider, run_id::text, state, trigger, started_at, finished_at, "  # noqa: S608
             f"failed_streams, {', '.join(COUNTS)} from sync_runs where account_id = %(a)s "
             "order by provider, epoch desc",
             at,
         )
-        failures = await _rows(
+        failures = await rows(
             c,
             "select provider, stream, external_id, reason, first_at, last_at, total from (select *, "
             "count(*) over (partition by provider) total, "
@@ -66,7 +64,7 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
             "from sync_failures where account_id = %(a)s) f where place <= %(limit)s order by place",
             at,
         )
-        held = await _rows(
+        held = await rows(
             c,
             "select provider, run_id::text, stream, cardinality(documents), of_total, held_at from held_deletions "
             "where account_id = %(a)s and status = 'held' order by held_at",
@@ -96,25 +94,3 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
         )
         for name in names
     }
-
-
-async def index_some(db: Database, account_id: int, batch: int) -> int:
-    """Let up to `batch` vectors of a large account join the HNSW index; answers how many did.
-
-    Until then they are scanned exactly, so the order in which they join changes no answer.
-    """
-    async with db.tenant(account_id) as c:
-        [(chunks,)] = await _rows(
-            c,
-            "select coalesce(sum(chunk_count), 0) from documents where account_id = %(a)s and deleted_at is null",
-            {"a": account_id},
-        )
-        if chunks < INDEXED_FROM:
-            return 0
-        return await _do(
-            c,
-            "update chunks c set ann = true from (select document_id, text_hash from chunks "
-            "where account_id = %(a)s and not ann limit %(n)s for update skip locked) n "
-            "where c.account_id = %(a)s and c.document_id = n.document_id and c.text_hash = n.text_hash",
-            {"a": account_id, "n": batch},
-        )

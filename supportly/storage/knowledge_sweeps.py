@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.knowledge import KnowledgeJob
 from supportly.errors import Conflict, NotFound
-from supportly.storage.database import Database
-from supportly.storage.knowledge import UNDO_FOR, Superseded, _at, _delete_documents, _do, _rows, _still_ours
+from supportly.storage.database import Database, do, rows
+from supportly.storage.knowledge import UNDO_FOR, Superseded, forget_seen, place, still_ours
+from supportly.storage.knowledge_chunks import drop_indexes
+from supportly.storage.knowledge_pages import delete_documents
 
 HELD_SHARE: Final = 0.3
 """A sweep that would remove more than this share of a stream waits for an administrator…"""
@@ -20,9 +22,13 @@ HELD_FROM: Final = 5
 """…unless it is this many documents or fewer, and some stay."""
 
 _MISSING: Final = (
-    "from documents d, knowledge_streams s where d.account_id = %(a)s and d.provider = %(p)s and d.stream = %(s)s "
+    "with seen as materialized (select unnest(k.documents) id from knowledge_seen k where k.account_id = %(a)s "
+    "and k.provider = %(p)s and k.stream = %(s)s), "
+    "missing as materialized (select d.document_id, d.external_id, d.missed_walk from documents d, knowledge_streams s "
+    "where d.account_id = %(a)s and d.provider = %(p)s and d.stream = %(s)s "
     "and s.account_id = %(a)s and s.provider = %(p)s and s.stream = %(s)s and s.run_epoch = %(e)s "
-    "and s.state = 'walked' and s.complete and d.seen_walk < s.walk and d.deleted_at is null and not d.kept"
+    "and s.state = 'walked' and s.complete and d.deleted_at is null and not d.kept "
+    "and not exists (select from seen where seen.id = d.document_id)) "
 )
 """Documents that the complete walk which has just ended did not meet."""
 
@@ -38,11 +44,11 @@ class Swept:
 async def missed_once(db: Database, job: KnowledgeJob, stream: str, limit: int) -> list[str]:
     """External ids that are missing for the first time: worth asking the provider for by id."""
     async with db.tenant(job.account_id) as c:
-        found = await _rows(
+        await _compare_at_once(c)
+        found = await rows(
             c,
-            f"select d.external_id {_MISSING} and (s.full_walk is null or d.seen_walk >= s.full_walk) "
-            "order by d.external_id limit %(limit)s",
-            _at(job, stream) | {"limit": limit},
+            _MISSING + "select external_id from missing where missed_walk is null order by 1 limit %(limit)s",  # noqa: S608 (our own text)
+            place(job, stream) | {"limit": limit},
         )
     return [row[0] for row in found]
 
@@ -52,26 +58,34 @@ async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str
 
     A sweep that would remove too much is held instead. Sweeping twice changes nothing. Raises Superseded.
     """
-    at = _at(job, stream)
+    at = place(job, stream)
     async with db.tenant(job.account_id) as c:
-        await _still_ours(c, at)
-        row = await _rows(
+        await still_ours(c, at)
+        row = await rows(
             c,
-            "select state from knowledge_streams where account_id = %(a)s and provider = %(p)s and stream = %(s)s "
-            "and run_epoch = %(e)s for update",
+            "select state, walk from knowledge_streams where account_id = %(a)s and provider = %(p)s "
+            "and stream = %(s)s and run_epoch = %(e)s for update",
             at,
         )
         if not row:
             raise Superseded("A newer run of this sync has taken over.")
         if row[0][0] != "walked":
             return Swept()
-        missing = await _rows(
+        await _compare_at_once(c)
+        missing = await rows(
             c,
-            f"select d.document_id {_MISSING} and (d.seen_walk < s.full_walk or d.external_id = any(%(gone)s::text[]))",
+            _MISSING  # noqa: S608 (our own text)
+            + "select document_id, missed_walk is not null or external_id = any(%(gone)s::text[]) from missing",
             at | {"gone": list(gone)},
         )
-        ids = [r[0] for r in missing]
-        [(total,)] = await _rows(
+        ids = [document for document, certain in missing if certain]
+        await do(
+            c,
+            "update documents set missed_walk = %(w)s where account_id = %(a)s "
+            "and document_id = any(%(ids)s::uuid[]) and missed_walk is null",
+            at | {"w": row[0][1], "ids": [document for document, _ in missing]},
+        )
+        [(total,)] = await rows(
             c,
             "select count(*) from documents where account_id = %(a)s and provider = %(p)s and stream = %(s)s "
             "and deleted_at is null",
@@ -82,14 +96,14 @@ async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str
         if held:
             await _hold(c, at, ids, total)
         else:
-            deleted = await _delete_documents(c, at, ids)
+            deleted = await delete_documents(c, at, ids)
             await _void_hold(c, at)
-            await _do(
+            await do(
                 c,
                 "update sync_runs set deleted = deleted + %(n)s where account_id = %(a)s and run_id = %(r)s",
                 at | {"n": deleted},
             )
-        await _do(
+        await do(
             c,
             "update knowledge_streams set state = 'swept', "
             "full_walk = case when complete then walk else full_walk end, "
@@ -97,20 +111,28 @@ async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str
             "where account_id = %(a)s and provider = %(p)s and stream = %(s)s",
             at,
         )
+        await forget_seen(c, at)
         return Swept(deleted, len(ids) if held else 0)
+
+
+async def _compare_at_once(c: AsyncConnection) -> None:
+    """Let the planner hash what was seen: it knows nothing of rows that have just come, and would compare each with
+    each.
+    """
+    await do(c, "set local enable_nestloop = off", {})
 
 
 async def _hold(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], total: int) -> None:
     """Hold a sweep. One that waits already keeps its run id, by which people know it, and is brought up to date."""
     values = at | {"ids": ids, "n": total}
-    waiting = await _do(
+    waiting = await do(
         c,
         "update held_deletions set documents = %(ids)s::uuid[], of_total = %(n)s "
         "where account_id = %(a)s and provider = %(p)s and stream = %(s)s and status = 'held'",
         values,
     )
     if not waiting:
-        await _do(
+        await do(
             c,
             "insert into held_deletions (account_id, run_id, stream, provider, documents, of_total, status) "
             "values (%(a)s, %(r)s, %(s)s, %(p)s, %(ids)s::uuid[], %(n)s, 'held')",
@@ -119,7 +141,7 @@ async def _hold(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], to
 
 
 async def _void_hold(c: AsyncConnection, at: dict[str, Any]) -> None:
-    await _do(
+    await do(
         c,
         "update held_deletions set status = 'void', decided_at = now() where account_id = %(a)s "
         "and provider = %(p)s and stream = %(s)s and status = 'held'",
@@ -137,13 +159,12 @@ async def confirm(db: Database, account_id: int, provider: str, run_id: str) -> 
     """
     async with db.tenant(account_id) as c:
         at = await _decide(c, account_id, provider, run_id, to="confirmed", was="held")
-        gone = await _rows(
+        gone = await rows(
             c,
-            "update documents d set deleted_at = now() from held_deletions h, knowledge_streams s "
+            "update documents d set deleted_at = now() from held_deletions h "
             "where h.account_id = %(a)s and h.run_id = %(r)s and h.provider = %(p)s and h.status = 'confirmed' "
-            "and s.account_id = %(a)s and s.provider = %(p)s and s.stream = h.stream "
             "and d.account_id = %(a)s and d.document_id = any(h.documents) and d.deleted_at is null "
-            "and d.seen_walk < s.full_walk returning d.document_id",
+            "and d.missed_walk is not null returning d.document_id",
             at,
         )
         return await _mark(c, at, [row[0] for row in gone], hidden=True)
@@ -153,7 +174,7 @@ async def reject(db: Database, account_id: int, provider: str, run_id: str) -> i
     """Keep what a run holds back, until the provider shows it again; answers how many documents stay."""
     async with db.tenant(account_id) as c:
         at = await _decide(c, account_id, provider, run_id, to="rejected", was="held")
-        return await _do(
+        return await do(
             c,
             "update documents d set kept = true from held_deletions h where h.account_id = %(a)s and h.run_id = %(r)s "
             "and h.provider = %(p)s and d.account_id = %(a)s and d.document_id = any(h.documents)",
@@ -165,7 +186,7 @@ async def undo(db: Database, account_id: int, provider: str, run_id: str) -> int
     """Bring back what `confirm` deleted, within a day; answers how many documents came back."""
     async with db.tenant(account_id) as c:
         at = await _decide(c, account_id, provider, run_id, to="undone", was="confirmed")
-        back = await _rows(
+        back = await rows(
             c,
             "update documents d set deleted_at = null, kept = true from held_deletions h where h.account_id = %(a)s "
             "and h.run_id = %(r)s and h.provider = %(p)s and d.account_id = %(a)s "
@@ -182,7 +203,7 @@ async def _decide(
         at: dict[str, Any] = {"a": account_id, "p": provider, "r": uuid.UUID(run_id), "undo": UNDO_FOR}
     except ValueError:
         raise NotFound("There is no such run.") from None
-    found = await _rows(
+    found = await rows(
         c,
         "select status, decided_at < now() - %(undo)s from held_deletions "
         "where account_id = %(a)s and run_id = %(r)s and provider = %(p)s for update",
@@ -192,7 +213,7 @@ async def _decide(
         raise NotFound("No deletions are held for this run.")
     if not any(status == was and not (was == "confirmed" and late) for status, late in found):
         raise Conflict(f"The deletions of this run are {found[0][0]} already.", details={"status": found[0][0]})
-    await _do(
+    await do(
         c,
         "update held_deletions set status = %(to)s, decided_at = now() where account_id = %(a)s and run_id = %(r)s "
         "and provider = %(p)s and status = %(was)s",
@@ -202,12 +223,14 @@ async def _decide(
 
 
 async def _mark(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], *, hidden: bool) -> int:
-    await _do(
-        c,
-        "update chunks set hidden = %(h)s where account_id = %(a)s and document_id = any(%(ids)s::uuid[])",
-        {"a": at["a"], "ids": ids, "h": hidden},
-    )
-    await _do(
+    for table in ("chunks", "vectors"):
+        await do(
+            c,
+            f"update {table} set hidden = %(h)s where account_id = %(a)s "  # noqa: S608 (our own names)
+            "and document_id = any(%(ids)s::uuid[])",
+            {"a": at["a"], "ids": ids, "h": hidden},
+        )
+    await do(
         c,
         "update sync_runs set deleted = greatest(0, deleted + %(n)s) where account_id = %(a)s and run_id = %(r)s",
         at | {"n": len(ids) if hidden else -len(ids)},
@@ -215,10 +238,17 @@ async def _mark(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], *,
     return len(ids)
 
 
+PURGED: Final = (
+    "knowledge_streams", "knowledge_seen", "chunks", "vectors", "documents", "sync_failures", "held_deletions",
+    "sync_runs",
+)  # fmt: skip
+
+
 async def purge(db: Database, account_id: int, provider: str) -> None:
     """Remove all knowledge of a provider. Epochs stay, so that an attempt which is still alive can write nothing."""
     at = {"a": account_id, "p": provider}
     async with db.tenant(account_id) as c:
         # First the walks: a page that is being written has locked its own, and finds nothing afterwards.
-        for table in ("knowledge_streams", "chunks", "documents", "sync_failures", "held_deletions", "sync_runs"):
-            await _do(c, f"delete from {table} where account_id = %(a)s and provider = %(p)s", at)  # noqa: S608
+        for table in PURGED:
+            await do(c, f"delete from {table} where account_id = %(a)s and provider = %(p)s", at)  # noqa: S608
+        await drop_indexes(c, account_id)

@@ -1,12 +1,12 @@
 """Tables of knowledge: documents, chunks, streams and their cursors, runs, failures, held deletions.
 
-`documents` and `chunks` are hash-partitioned by account. Everything about full text and vectors that SQLAlchemy does
-not know (policies, the search functions) stands in migration 0002.
+`documents`, `chunks` and `vectors` are hash-partitioned by account. Everything about full text and vectors that
+SQLAlchemy does not know (policies, the search functions) stands in migrations 0002 and 0005.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -28,9 +29,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR, UUID
 
 from supportly.storage.tables import metadata
-
-DIMENSIONS: Final = 256
-"""Of the instant tier's vectors."""
 
 
 def _account() -> Column[int]:
@@ -66,15 +64,15 @@ documents = Table(
     Column("metadata", JSONB, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
     Column("chunk_count", Integer, nullable=False),
-    Column("seen_walk", BigInteger, nullable=False),
     Column("kept", Boolean, nullable=False, server_default=text("false")),
     _moment("stored_at", now=True),
     _moment("deleted_at"),
+    Column("missed_walk", BigInteger),
     Index("documents_stream", "account_id", "provider", "stream"),
     postgresql_partition_by="HASH (account_id)",
 )
-"""`seen_walk`: the last walk that met the document. `kept`: an administrator refused its deletion; it stays until it is
-seen again. `deleted_at`: a tombstone that can be brought back for a day."""
+"""`missed_walk`: the complete walk that did not meet the document, null while it is met. `kept`: an administrator
+refused its deletion; it stays until it is seen again. `deleted_at`: a tombstone that can be brought back for a day."""
 
 chunks = Table(
     "chunks",
@@ -89,10 +87,7 @@ chunks = Table(
     Column("title", Text, nullable=False),
     Column("heading", Text, nullable=False),
     Column("body", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("embedding", HALFVEC(DIMENSIONS), nullable=False),
     Column("hidden", Boolean, nullable=False, server_default=text("false")),
-    Column("ann", Boolean, nullable=False, server_default=text("false")),
     Column(
         "words",
         TSVECTOR,
@@ -100,18 +95,56 @@ chunks = Table(
         nullable=False,
     ),
     Index("chunks_words", "words", postgresql_using="gin"),
-    Index(
-        "chunks_embedding",
-        "embedding",
-        postgresql_using="hnsw",
-        postgresql_ops={"embedding": "halfvec_ip_ops"},
-        postgresql_where=text("ann"),
-    ),
-    Index("chunks_ann", "account_id", postgresql_where=text("ann")),
     postgresql_partition_by="HASH (account_id)",
 )
-"""`model` names who made `embedding`, with its version. `ann`: the vector is in the HNSW index; without it the chunk is
-scanned exactly. `hidden`: belongs to a tombstone."""
+"""The text that is searched. `hidden`: belongs to a tombstone."""
+
+knowledge_models = Table(
+    "knowledge_models",
+    metadata,
+    Column("model_id", SmallInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("tier", Text, nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("spec", Text, nullable=False, server_default=""),
+    _moment("created_at", now=True),
+)
+"""Who makes vectors, with its version. `tier`: `instant` or `refined`. `state`: `serving`, `building` (searched when
+every chunk has its vector), `retired` (its vectors go). `spec`: how a process builds it, as the settings spell it."""
+
+vectors = Table(
+    "vectors",
+    metadata,
+    _account(),
+    Column("model_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("document_id", UUID(as_uuid=True), primary_key=True),
+    Column("text_hash", LargeBinary, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("locale", Text),
+    Column("hidden", Boolean, nullable=False, server_default=text("false")),
+    Column("part", Integer, nullable=False, server_default=text("0")),
+    Column("embedding", HALFVEC(), nullable=False),
+    Index("vectors_part", "account_id", "model_id", "part"),
+    postgresql_partition_by="HASH (account_id)",
+)
+"""The vectors of a chunk, one a model, in rows that are short enough to be scanned. `part` counts up with every build
+of the account's index: a build holds all parts up to one, later parts are scanned exactly."""
+
+knowledge_indexes = Table(
+    "knowledge_indexes",
+    metadata,
+    _account(),
+    Column("model_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, nullable=False, server_default=text("0")),
+    Column("complete", Boolean, nullable=False, server_default=text("false")),
+    Column("built_part", Integer),
+    Column("built_rows", Integer),
+    Column("name", Text),
+    _moment("built_at"),
+)
+"""Where an account's vectors of a model stand. `part` is the one that is written now. `complete`: every chunk has a
+vector of this model. `name`: the table in schema `knowledge_ann` that holds the parts up to `built_part`, or null."""
 
 knowledge_languages = Table(
     "knowledge_languages",
@@ -141,6 +174,19 @@ knowledge_streams = Table(
 )
 """Where each walk stands. `walk` is the epoch in which it began, `complete` says that it lists everything; `full_walk`
 is the last complete one that ended. `state`: `walking`, `walked` (all pages stored), `swept`."""
+
+knowledge_seen = Table(
+    "knowledge_seen",
+    metadata,
+    _account(),
+    _provider(),
+    Column("stream", Text, primary_key=True),
+    Column("walk", BigInteger, primary_key=True, autoincrement=False),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("documents", ARRAY(UUID(as_uuid=True)), nullable=False),
+)
+"""What a complete walk has met so far, a row a page: an unchanged document costs sixteen bytes, and no write of its
+own."""
 
 sync_epochs = Table(
     "sync_epochs",
@@ -211,9 +257,3 @@ held_deletions = Table(
 )
 """Sweeps that wait for an administrator. `status`: `held`, `confirmed`, `rejected`, `undone`, `void` (what was missing
 came back), `final` (past undoing)."""
-
-
-def is_partition(name: str) -> bool:
-    """True for the sixteen parts of `documents` and `chunks`, which are no tables of their own."""
-    table, _, part = name.rpartition("_")
-    return table in (documents.name, chunks.name) and part.isdigit()

@@ -5,43 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from supportly.storage.database import Database
-from supportly.storage.knowledge import _rows
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from supportly.storage.database import Database, rows
 
 POOL: Final = 100
 """Candidates of each half. Twenty times what is shown, so that the mix can lift what one half alone ranks low."""
 EF_SEARCH: Final = 200
 """Candidates that an HNSW search keeps; it has to be no less than the pool."""
+UNDEFINED_TABLE: Final = "42P01"
+"""PostgreSQL's code for a table that is not there."""
 
 _SEEN: Final = (
-    "c.account_id = %(a)s and not c.hidden and (%(p)s::text is null or c.provider = %(p)s) "
-    "and (%(l)s::text is null or c.locale is null or c.locale = %(l)s or c.locale = split_part(%(l)s, '-', 1) "
-    "or starts_with(c.locale, %(l)s || '-'))"
+    "v.account_id = %(a)s and (%(p)s::text is null or v.provider = %(p)s) "
+    "and (%(l)s::text is null or v.locale is null or v.locale = %(l)s or v.locale = split_part(%(l)s, '-', 1) "
+    "or starts_with(v.locale, %(l)s || '-'))"
 )
-# `+ 0` keeps the planner off the index, which would answer a small tenant's question from other tenants' neighbours.
+# `+ 0` keeps the planner off an index: an exact scan is what is wanted.
 _EXACT: Final = (
-    f"select document_id, text_hash from chunks c where {_SEEN} and not c.ann "  # noqa: S608 (our own text)
-    "order by (c.embedding <#> %(v)s::halfvec) + 0 limit %(pool)s"
+    "select v.document_id, v.text_hash from vectors v where "  # noqa: S608 (our own text)
+    f"{_SEEN} and v.model_id = %({{m}})s and not v.hidden and v.part > %({{m}}_built)s "
+    "order by (v.embedding <#> %({m}_v)s::halfvec) + 0 limit %(pool)s"
 )
 _INDEXED: Final = (
-    f"select document_id, text_hash from chunks c where {_SEEN} and c.ann "  # noqa: S608
-    "order by c.embedding <#> %(v)s::halfvec limit %(pool)s"
+    f"select v.document_id, v.text_hash from knowledge_ann.{{name}} v where {_SEEN} "  # noqa: S608
+    "order by v.embedding <#> %({m}_v)s::halfvec limit %(pool)s"
 )
 # `offset 0` keeps each row a look-up by its key: without statistics of new rows the planner would join whole tables.
 _FOUND: Final = """
 with said as materialized (
     select document_id, text_hash, score from knowledge_fulltext(%(q)s, %(p)s, %(l)s, %(pool)s)
-), near as materialized ({near}), found as (
-    select document_id, text_hash from said union select document_id, text_hash from near
+), {near}, found as (
+    select document_id, text_hash from said {union}
 )
-select c.document_id::text, c.heading, c.body, c.model, -(c.embedding <#> %(v)s::halfvec), coalesce(said.score, 0),
+select c.document_id::text, c.heading, c.body, {similarities}, coalesce(said.score, 0),
     d.title, d.url, d.provider, d.stream, d.locale, d.updated_at
 from found
 cross join lateral (
-    select * from chunks k
-    where k.account_id = %(a)s and k.document_id = found.document_id and k.text_hash = found.text_hash offset 0
+    select k.document_id, k.text_hash, k.heading, k.body from chunks k
+    where k.account_id = %(a)s and k.document_id = found.document_id and k.text_hash = found.text_hash
+    and not k.hidden offset 0
 ) c
 cross join lateral (
     select * from documents k
@@ -49,17 +55,33 @@ cross join lateral (
 ) d
 left join said on said.document_id = found.document_id and said.text_hash = found.text_hash
 """
+_SIMILARITY: Final = (
+    "(select -(v.embedding <#> %({m}_v)s::halfvec) from vectors v where v.account_id = %(a)s and v.model_id = %({m})s "
+    "and v.document_id = found.document_id and v.text_hash = found.text_hash)"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as a model reads it: the model's number, and its vector."""
+
+    model: int
+    vector: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk that may answer. `similarity` is the inner product, `words` the full-text score (0: no word matches)."""
+    """A chunk that may answer.
+
+    `instant` and `refined` are inner products with the question under each tier's model, None where the chunk has no
+    such vector or the tier was not asked. `words` is the full-text score (0: no word matches).
+    """
 
     document_id: str
     heading: str
     body: str
-    model: str
-    similarity: float
+    instant: float | None
+    refined: float | None
     words: float
     title: str
     url: str | None
@@ -68,36 +90,96 @@ class Candidate:
     locale: str | None
     updated_at: datetime | None
 
+    @property
+    def similarity(self) -> float:
+        """That of the better tier that it has."""
+        return self.refined if self.refined is not None else self.instant or 0.0
+
+
+@dataclass(frozen=True)
+class _Index:
+    built: int = -1
+    name: str | None = None
+    complete: bool = False
+
 
 async def candidates(
     db: Database,
     account_id: int,
     question: str,
-    vector: Sequence[float],
+    instant: Asked,
+    refined: Asked | None = None,
     *,
     provider: str | None = None,
     locale: str | None = None,
     pool: int = POOL,
 ) -> list[Candidate]:
-    """Up to `2 * pool` chunks, in no order. `question` is free of NUL; `locale` is lower-case with hyphens."""
-    at = {
-        "a": account_id,
-        "q": question,
-        "v": f"[{','.join(map(repr, map(float, vector)))}]",
-        "p": provider,
-        "l": locale,
-        "pool": pool,
-    }
+    """Up to `pool` chunks of each half, in no order. `question` is free of NUL; `locale` is lower-case with hyphens.
+
+    The refined tier is asked where the account has its vectors, and the instant one unless they are complete.
+    """
+    try:
+        return await _candidates(db, account_id, question, instant, refined, provider, locale, pool)
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != UNDEFINED_TABLE:
+            raise
+    # An index was replaced between being named and being read; its successor is there by now.
+    return await _candidates(db, account_id, question, instant, refined, provider, locale, pool)
+
+
+async def _candidates(
+    db: Database,
+    account_id: int,
+    question: str,
+    instant: Asked,
+    refined: Asked | None,
+    provider: str | None,
+    locale: str | None,
+    pool: int,
+) -> list[Candidate]:
     async with db.tenant(account_id) as c:
-        [(indexed,)] = await _rows(c, "select exists (select from chunks where account_id = %(a)s and ann)", at)
-        near = _EXACT
-        if indexed:
-            # A filter must not empty the answer: the index goes on until enough rows pass it.
-            await _rows(
-                c,
-                "select set_config('hnsw.iterative_scan', 'strict_order', true), "
-                "set_config('hnsw.ef_search', %(ef)s, true)",
-                {"ef": str(EF_SEARCH)},
-            )
-            near = f"({_EXACT}) union all ({_INDEXED})"
-        return [Candidate(*row) for row in await _rows(c, _FOUND.format(near=near), at)]
+        indexes = await _indexes(c, account_id)
+        tiers = {"instant": instant}
+        if refined is not None and refined.model in indexes:
+            tiers["refined"] = refined
+            if indexes[refined.model].complete:
+                del tiers["instant"]
+        at: dict[str, Any] = {"a": account_id, "q": question, "p": provider, "l": locale, "pool": pool}
+        near, similarities = [], []
+        for tier in ("instant", "refined"):
+            asked = tiers.get(tier)
+            similarities.append(_SIMILARITY.replace("{m}", tier) if asked else "null")
+            if asked:
+                index = indexes.get(asked.model, _Index())
+                at |= {tier: asked.model, f"{tier}_built": index.built, f"{tier}_v": _literal(asked.vector)}
+                near.append(f"near_{tier} as materialized ({_near(tier, index)})")
+        sql = _FOUND.format(
+            near=", ".join(near),
+            union=" ".join(f"union select document_id, text_hash from near_{tier}" for tier in tiers),  # noqa: S608
+            similarities=", ".join(similarities),
+        )
+        return [Candidate(*row) for row in await rows(c, sql, at)]
+
+
+async def _indexes(c: AsyncConnection, account_id: int) -> dict[int, _Index]:
+    """The account's indexes by model. A filter must not empty an answer: HNSW goes on until enough rows pass it."""
+    found = await rows(
+        c,
+        "select i.model_id, coalesce(i.built_part, -1), i.name, i.complete from (select "
+        "set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', %(ef)s, true)) s "
+        "cross join knowledge_indexes i where i.account_id = %(a)s",
+        {"a": account_id, "ef": str(EF_SEARCH)},
+    )
+    return {row[0]: _Index(*row[1:]) for row in found}
+
+
+def _near(tier: str, index: _Index) -> str:
+    exact = _EXACT.replace("{m}", tier)
+    if index.name is None:
+        return exact
+    indexed = _INDEXED.replace("{m}", tier).replace("{name}", index.name)
+    return f"({exact}) union all ({indexed})"
+
+
+def _literal(vector: Sequence[float]) -> str:
+    return f"[{','.join(map(repr, map(float, vector)))}]"

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-OUTSIDE_TENANCY: Final = ("api_tokens", "rate_buckets", "alembic_version")
+OUTSIDE_TENANCY: Final = ("api_tokens", "rate_buckets", "knowledge_models", "alembic_version")
 """Tables that belong to no account, or are read before the account is known (a token tells it)."""
 
 metadata = MetaData()

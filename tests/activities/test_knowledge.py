@@ -16,7 +16,7 @@ from supportly.crypto import KeyRing, Vault
 from supportly.errors import ProviderFailure, Throttled
 from supportly.http import Outbound, Unlimited
 from supportly.settings import Settings
-from supportly.storage import knowledge
+from supportly.storage import knowledge_pages
 
 
 @pytest.fixture
@@ -52,16 +52,32 @@ async def test_a_stretch_ends_after_its_time_and_goes_on(activities, job, monkey
 
 async def test_the_next_page_is_fetched_while_one_is_worked_on(activities, job, held, monkeypatch):
     fetched = []
-    original = knowledge.known_documents
+    original = knowledge_pages.known_documents
 
     async def slow(*args):
         await asyncio.sleep(0.05)
         fetched.append(len(held.reads))
         return await original(*args)
 
-    monkeypatch.setattr(knowledge, "known_documents", slow)
-    await ActivityEnvironment().run(activities.ingest, job)
-    assert fetched == [2, 3, 4, 4]
+    held.before_page = lambda *_: asyncio.sleep(0)
+    monkeypatch.setattr(knowledge_pages, "known_documents", slow)
+    stretch = await ActivityEnvironment().run(activities.ingest, job)
+    # All four were read while the first was worked on, and what waited was stored together.
+    assert fetched == [4, 4]
+    assert stretch.counts.added == 40
+
+
+async def test_a_circle_of_cursors_is_an_error(activities, job, held, monkeypatch):
+    original = MemoryProvider.read_stream
+
+    async def circling(*args):
+        page = await original(*args)
+        return page.model_copy(update={"next": "20"}) if page.next == "30" else page
+
+    monkeypatch.setattr(MemoryProvider, "read_stream", circling)
+    stretch = await ActivityEnvironment().run(activities.ingest, job)
+    assert "circle" in stretch.stream_error
+    assert stretch.counts.added == 20
 
 
 async def test_what_was_fetched_before_a_pause_is_stored(activities, job, held):

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from activities.knowledge_pages import prepare
+from activities.knowledge_pages import Batch, prepare
 from bench import source
 from bench.source import MemoryProvider, Source
-from supportly.contracts.knowledge import Counts, Document, KnowledgeJob
+from supportly.contracts.knowledge import Counts, Document, KnowledgeJob, StreamPage
 from supportly.crypto import KeyRing, Vault
 from supportly.knowledge.embed import Matrix, WordLlamaEmbedder
 from supportly.settings import Settings
-from supportly.storage import knowledge, knowledge_sweeps
+from supportly.storage import knowledge, knowledge_models, knowledge_pages, knowledge_sweeps
 from supportly.storage.database import Database
 from supportly.storage.knowledge import Plan
+from supportly.storage.knowledge_pages import PageWrite
+from supportly.storage.search import Asked
 
 PLANS = [Plan("articles", incremental=True, complete=True)]
 
@@ -64,9 +66,20 @@ class Base:
         walk = await knowledge.read_walk(self.db, job, "articles")
         if walk.state != "walking":
             return False
-        found = await MemoryProvider(self.source).read_stream(None, "articles", walk.cursor, walk.since)
-        await knowledge.commit_page(self.db, await prepare(self.db, self.embedder, job, "articles", walk, found))
+        await knowledge_pages.commit_page(self.db, await self.prepare(job))
         return True
+
+    async def prepare(self, job: KnowledgeJob, page: StreamPage | None = None) -> PageWrite:
+        """The next page of the source, or `page` in its place, ready to be stored."""
+        walk = await knowledge.read_walk(self.db, job, "articles")
+        batch = Batch(walk)
+        batch.add(page or await MemoryProvider(self.source).read_stream(None, "articles", walk.cursor, walk.since))
+        return await prepare(self.db, self.embedder, job, "articles", batch)
+
+    async def asked(self, question: str) -> Asked:
+        """A question as the instant tier reads it."""
+        model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
+        return Asked(model, self.embedder.embed([question])[0])
 
     async def sync(self, gone: tuple[str, ...] = (), **extra: Any) -> tuple[KnowledgeJob, Counts]:
         job = await self.open(**extra)

@@ -5,12 +5,15 @@ import asyncio
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from activities.knowledge_pages import prepare
-from bench.source import MemoryProvider
 from supportly.contracts.knowledge import RecordFailure, StreamPage
-from supportly.errors import ProviderFailure
-from supportly.storage import knowledge, knowledge_status, knowledge_sweeps
+from supportly.storage import knowledge, knowledge_pages, knowledge_status, knowledge_sweeps
 from supportly.storage.knowledge import Superseded
+
+TENANTS = ("documents", "chunks", "vectors", "sync_runs", "knowledge_streams", "knowledge_languages")
+VECTORS = """
+select heading, embedding::text from chunks join vectors using (account_id, document_id, text_hash)
+where account_id = %(a)s
+"""
 
 
 async def test_first_sync_then_nothing_changes(base, articles):
@@ -30,7 +33,7 @@ async def test_an_edit_touches_only_its_section(base):
     sections = [f"# Part {n}\n\nText of part {n}." for n in range(6)]
     base.source.documents = [base.article("guide", "\n\n".join(sections))]
     await base.sync()
-    before = dict(await base.rows("select heading, embedding::text from chunks where account_id = %(a)s"))
+    before = dict(await base.rows(VECTORS))
     sections[3] = "# Part 3\n\nOther words now."
     base.source.documents = [base.article("guide", "\n\n".join(sections))]
     base.embedder.texts.clear()
@@ -38,7 +41,7 @@ async def test_an_edit_touches_only_its_section(base):
     assert (counts.changed, counts.chunks_embedded, counts.chunks_reused) == (1, 1, 5)
     assert [t for t in base.embedder.texts if "Other words" in t]
     assert len(base.embedder.texts) == 2  # the title and the one section
-    after = dict(await base.rows("select heading, embedding::text from chunks where account_id = %(a)s"))
+    after = dict(await base.rows(VECTORS))
     assert {h for h in after if after[h] != before[h]} == {"Part 3"}
 
 
@@ -64,9 +67,7 @@ async def test_a_new_url_costs_no_vector(base):
 
 
 async def _late(base, job):
-    walk = await knowledge.read_walk(base.db, job, "articles")
-    page = await MemoryProvider(base.source).read_stream(None, "articles", walk.cursor, None)
-    return await prepare(base.db, base.embedder, job, "articles", walk, page)
+    return await base.prepare(job)
 
 
 async def test_a_late_attempt_of_an_older_run_writes_nothing(base, articles):
@@ -76,7 +77,7 @@ async def test_a_late_attempt_of_an_older_run_writes_nothing(base, articles):
     _, counts = await base.sync()
     before = await base.rows("select count(*), max(xmin::text) from documents where account_id = %(a)s")
     with pytest.raises(Superseded):
-        await knowledge.commit_page(base.db, late)
+        await knowledge_pages.commit_page(base.db, late)
     with pytest.raises(Superseded):
         await knowledge.read_walk(base.db, job, "articles")
     assert await base.rows("select count(*), max(xmin::text) from documents where account_id = %(a)s") == before
@@ -90,7 +91,7 @@ async def test_a_page_is_stored_once_whoever_comes_second(base, articles, count)
     late = await _late(base, job)
     assert await base.page(job)
     with pytest.raises(Superseded):
-        await knowledge.commit_page(base.db, late)
+        await knowledge_pages.commit_page(base.db, late)
     assert (await knowledge.counts(base.db, job)).added == min(count, 10)
 
 
@@ -98,7 +99,7 @@ async def test_two_attempts_at_once_store_a_page_once(base, articles):
     base.source.documents = articles(10)
     job = await base.open()
     pages = [await _late(base, job) for _ in range(4)]
-    outcomes = await asyncio.gather(*(knowledge.commit_page(base.db, p) for p in pages), return_exceptions=True)
+    outcomes = await asyncio.gather(*(knowledge_pages.commit_page(base.db, p) for p in pages), return_exceptions=True)
     assert sum(isinstance(o, Superseded) for o in outcomes) == 3
     assert (await knowledge.counts(base.db, job)).added == 10
 
@@ -111,7 +112,7 @@ async def test_another_or_ended_connection_lets_nothing_in(base, articles, chang
     async with base.db.tenant(base.account_id) as c:
         await c.exec_driver_sql(f"update connections set {change} where account_id = {base.account_id}")
     with pytest.raises(Superseded):
-        await knowledge.commit_page(base.db, late)
+        await knowledge_pages.commit_page(base.db, late)
     assert await base.names() == set()
 
 
@@ -122,7 +123,7 @@ async def test_a_purge_stops_an_attempt_that_is_alive(base, articles):
     late = await _late(base, job)
     await knowledge_sweeps.purge(base.db, base.account_id, "memory")
     with pytest.raises(Superseded):
-        await knowledge.commit_page(base.db, late)
+        await knowledge_pages.commit_page(base.db, late)
     assert await base.rows("select 1 from documents where account_id = %(a)s") == []
     assert await base.rows("select 1 from chunks where account_id = %(a)s") == []
 
@@ -171,15 +172,6 @@ async def test_a_record_twice_on_a_page_counts_once(base):
     assert await base.rows("select body from chunks where account_id = %(a)s") == [("second",)]
 
 
-async def test_a_circle_of_cursors_is_an_error(base, articles):
-    base.source.documents = articles(25)
-    job = await base.open()
-    await base.page(job)
-    walk = await knowledge.read_walk(base.db, job, "articles")
-    with pytest.raises(ProviderFailure, match="circle"):
-        await prepare(base.db, base.embedder, job, "articles", walk, StreamPage(next=walk.cursor))
-
-
 async def test_what_postgres_cannot_hold_is_left_out(base):
     odd = base.article("odd", "a\x00b \ud800 c\u200bd", url="https://x.example/\x00")
     base.source.documents = [odd.model_copy(update={"metadata": {"k": "\x00"}})]
@@ -218,9 +210,8 @@ async def test_a_scheduled_run_goes_on_where_the_last_one_stopped(base, articles
 
 async def test_failed_of_a_page_are_rows_even_without_a_document(base):
     job = await base.open()
-    walk = await knowledge.read_walk(base.db, job, "articles")
     page = StreamPage(failures=[RecordFailure(external_id="x", reason="broken")])
-    counts = await knowledge.commit_page(base.db, await prepare(base.db, base.embedder, job, "articles", walk, page))
+    counts = await knowledge_pages.commit_page(base.db, await base.prepare(job, page))
     assert (counts.seen, counts.failed) == (1, 1)
 
 
@@ -228,13 +219,21 @@ async def test_no_tenant_no_rows(base, db, articles):
     base.source.documents = articles(2)
     await base.sync()
     async with db.system() as c:
-        for table in ("documents", "chunks", "sync_runs", "knowledge_streams", "knowledge_languages"):
+        for table in (
+            "documents",
+            "chunks",
+            "vectors",
+            "knowledge_seen",
+            "sync_runs",
+            "knowledge_streams",
+            "knowledge_languages",
+        ):
             assert (await c.exec_driver_sql(f"select count(*) from {table}")).scalar_one() == 0
     async with db.tenant(base.account_id + 500_000) as c:
         assert (await c.exec_driver_sql("select count(*) from chunks")).scalar_one() == 0
 
 
-@pytest.mark.parametrize("table", ["documents_3", "chunks_3"])
+@pytest.mark.parametrize("table", ["documents_3", "chunks_3", "vectors_3"])
 async def test_partitions_are_no_way_around(db, account_id, table):
     with pytest.raises(ProgrammingError, match="permission denied"):
         async with db.tenant(account_id) as c:

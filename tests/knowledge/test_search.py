@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from supportly.contracts.knowledge import Document
 from supportly.knowledge import rank
-from supportly.storage import knowledge_status, search
+from supportly.storage import knowledge_index, knowledge_models, knowledge_sweeps, search
 from supportly.storage.search import candidates
 
 TEXTS = {
@@ -19,8 +19,7 @@ TEXTS = {
 
 async def ask(base, question, **filters):
     asked = rank.question(question)
-    vector = base.embedder.embed([asked])[0]
-    found = await candidates(base.db, base.account_id, asked, vector, **filters)
+    found = await candidates(base.db, base.account_id, asked, await base.asked(asked), **filters)
     return [c for c, _ in rank.spread(rank.mix(found), 5)]
 
 
@@ -102,15 +101,12 @@ async def test_every_question_has_an_answer(filled, question):
 @given(question=st.text(max_size=300), locale=st.none() | st.text(max_size=10))
 async def test_no_question_is_an_error(filled, question, locale):
     asked = rank.question(question)
-    await candidates(
-        filled.db, filled.account_id, asked, filled.embedder.embed([asked])[0], locale=rank.question(locale or "")
-    )
+    await candidates(filled.db, filled.account_id, asked, await filled.asked(asked), locale=rank.question(locale or ""))
 
 
 async def test_nothing_of_another_account(filled, db):
     asked = "money refund parcel password"
-    vector = filled.embedder.embed([asked])[0]
-    assert await candidates(db, filled.account_id + 700_000, asked, vector) == []
+    assert await candidates(db, filled.account_id + 700_000, asked, await filled.asked(asked)) == []
 
 
 async def test_the_function_answers_the_sessions_account_alone(filled, db):
@@ -131,25 +127,90 @@ async def test_its_owner_cannot_log_in(db, postgres):
             await c.exec_driver_sql("set local role supportly_search")
 
 
-async def test_the_index_and_the_exact_scan_give_one_answer(filled, monkeypatch):
-    monkeypatch.setattr(knowledge_status, "INDEXED_FROM", 1)
-    filled.source.documents = [filled.article(f"n{n}", f"Words of number {n} and its sum.") for n in range(120)]
-    filled.source.page_size = 200
+async def indexed(base) -> int:
+    model = await knowledge_models.instant(base.db, base.embedder.model, base.embedder.dimensions)
+    return await knowledge_index.bring_up_to_date(base.db, base.account_id, model)
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Indexes for accounts of any size, extended by any number of chunks."""
+    monkeypatch.setattr(knowledge_index, "INDEXED_FROM", 1)
+    monkeypatch.setattr(knowledge_index, "EXTENDED_FROM", 1)
+
+
+async def test_the_index_and_the_exact_scan_give_one_answer(filled, eager):
+    articles = [filled.article(f"n{n}", f"Words of number {n} and its sum.") for n in range(120)]
+    filled.source.documents, filled.source.page_size = articles[:60], 200
     await filled.sync()
-    questions = [f"what about number {n}" for n in range(0, 120, 12)]
+    await filled.sync()
+    assert await indexed(filled) == 60
+    filled.source.documents = articles[:64]
+    await filled.sync()
+    questions = [f"what about number {n}" for n in range(0, 64, 6)]
+    # What has just come is scanned, and is found beside what is in the index.
+    assert {(await ask(filled, f"about n{n}"))[0].title for n in range(60, 64)} == {
+        f"About n{n}" for n in range(60, 64)
+    }
+    half = [[c.title for c in await ask(filled, q)] for q in questions]
+    assert await indexed(filled) == 4
+    assert await indexed(filled) == 0
+    [(name, built, part)] = await filled.rows(
+        "select name, built_part, part from knowledge_indexes where account_id = %(a)s"
+    )
+    assert part == built + 1
+    whole = [[c.title for c in await ask(filled, q)] for q in questions]
+    filled.source.documents = articles
+    await filled.sync()
+    assert await indexed(filled) == 120  # that many are quicker built anew
+    assert await filled.rows(f"select count(*) from knowledge_ann.{name.rsplit('_', 1)[0]}_{part}") == [(120,)]
+    await knowledge_sweeps.purge(filled.db, filled.account_id, "memory")
+    assert await ask(filled, questions[0]) == []
+    filled.source.documents = articles[:64]
+    await filled.sync()
     exact = [[c.title for c in await ask(filled, q)] for q in questions]
-    while await knowledge_status.index_some(filled.db, filled.account_id, 50):
-        # Half way, too, with some in the index and some not.
-        assert (await ask(filled, questions[0]))[0].title == exact[0][0]
-    [(left,)] = await filled.rows("select count(*) from chunks where account_id = %(a)s and not ann")
-    assert left == 0
-    indexed = [[c.title for c in await ask(filled, q)] for q in questions]
-    same = sum(a[0] == b[0] for a, b in zip(exact, indexed, strict=True))
-    assert same >= 9
+    assert sum(a[0] == b[0] == c[0] for a, b, c in zip(exact, half, whole, strict=True)) >= len(questions) - 1
+
+
+async def test_what_is_deleted_leaves_the_index_with_it(filled, eager):
+    await indexed(filled)
+    [(name,)] = await filled.rows("select name from knowledge_indexes where account_id = %(a)s")
+    del filled.source.documents[0]
+    await filled.sync()
+    await filled.sync()
+    assert await filled.rows(f"select count(*) from knowledge_ann.{name}") == [(2,)]
+
+
+async def test_an_index_is_its_accounts_alone(filled, eager, db):
+    await indexed(filled)
+    [(name,)] = await filled.rows("select name from knowledge_indexes where account_id = %(a)s")
+    async with db.tenant(filled.account_id + 700_000) as c:
+        assert (await c.exec_driver_sql(f"select count(*) from knowledge_ann.{name}")).scalar_one() == 0
+    with pytest.raises(DBAPIError, match="not an index of this account"):
+        async with db.tenant(filled.account_id + 700_000) as c:
+            await c.exec_driver_sql(f"select knowledge_drop('{name}')")
+    with pytest.raises(DBAPIError, match="must be owner|permission denied"):
+        async with db.tenant(filled.account_id) as c:
+            await c.exec_driver_sql(f"drop table knowledge_ann.{name}")
+
+
+async def test_an_index_that_is_replaced_in_mid_search_is_asked_for_again(filled, eager, monkeypatch):
+    await indexed(filled)
+    original, asked = search._indexes, []
+
+    async def stale(c, account_id):
+        asked.append(await original(c, account_id))
+        if len(asked) == 1:
+            return {m: search._Index(i.built, "v0_0_0", i.complete) for m, i in asked[0].items()}
+        return asked[-1]
+
+    monkeypatch.setattr(search, "_indexes", stale)
+    assert (await ask(filled, "PARCEL"))[0].title == "About delivery"
+    assert len(asked) == 2
 
 
 async def test_a_small_account_is_not_indexed(filled):
-    assert await knowledge_status.index_some(filled.db, filled.account_id, 50) == 0
+    assert await indexed(filled) == 0
 
 
 async def test_only_two_places_of_five_for_one_document(base):

@@ -39,7 +39,7 @@ VALUES = (
     (LargeBinary, lambda kind: uuid.uuid4().bytes),
     (Integer | Float, lambda kind: 1),  # BigInteger too
     (Text, lambda kind: uuid.uuid4().hex),
-    (object, lambda kind: [0.0] * kind.dim),  # a vector
+    (object, lambda kind: [0.0] * (kind.dim or 3)),  # a vector
 )
 
 
@@ -163,7 +163,7 @@ async def test_nobody_writes_for_another_tenant(db: Database, account_id: int, t
             await c.execute(table.update().values(account_id=account_id + 1_000_000))
 
 
-@pytest.mark.parametrize("partitioned", ["documents", "chunks"])
+@pytest.mark.parametrize("partitioned", ["documents", "chunks", "vectors"])
 async def test_partitions_are_no_way_around(db: Database, partitioned):
     for part in range(16):
         with pytest.raises(ProgrammingError, match="permission denied"):

@@ -16,8 +16,9 @@ select external_id, content_hash, chunk_count, title, url, locale from documents
 where account_id = %s and provider = 'zendesk' and deleted_at is null order by 1
 """
 CHUNKS = """
-select d.external_id, c.text_hash, c.position, c.heading, c.body, c.embedding::text
+select d.external_id, c.text_hash, c.position, c.heading, c.body, v.embedding::text
 from chunks c join documents d using (account_id, document_id)
+join vectors v using (account_id, document_id, text_hash)
 where c.account_id = %s and c.provider = 'zendesk' order by 1, 2
 """
 
