@@ -84,6 +84,22 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, in bytes.")
     max_answer_bytes: int = Field(20_000_000, ge=1024, description="Largest provider answer, in bytes.")
     sync_interval_minutes: int = Field(60, ge=15, le=10_080, description="Default minutes between knowledge syncs.")
+    refined_model: str = Field(
+        "minilm",
+        pattern=r"^(minilm|off|openai:\S+)$",
+        description="Encoder of the refined tier: `minilm`, in this process; `openai:<model>`, an endpoint; or `off`.",
+    )
+    refined_model_path: str = Field(
+        "", description="Directory with all-MiniLM-L6-v2 as ONNX; empty takes the installed weights, else a download."
+    )
+    refined_threads: int = Field(1, ge=1, le=64, description="Cores that the encoder in this process may take.")
+    refined_api_url: str = Field(
+        "https://api.openai.com/v1", description="Endpoint of `openai:` models: what comes before `/embeddings`."
+    )
+    refined_api_key: SecretStr = Field(SecretStr(""), description="Key for that endpoint; empty sends none.")
+    refined_dimensions: int = Field(
+        1536, ge=1, le=4000, description="Dimensions of an `openai:` model's vectors; pgvector's index takes 4,000."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the JSON log.")
 
     @model_validator(mode="after")
