@@ -14,9 +14,13 @@ CONNECTIONS: Final = "connections"
 """Task queue for the life of connections: exchange, refresh, revocation."""
 KNOWLEDGE: Final = "knowledge"
 """Task queue for bulk work."""
+REFINEMENT: Final = "refinement"
+"""Task queue for what may always wait: the refined tier's vectors."""
 
 PRIORITY_WAITING: Final = 1
 PRIORITY_BULK: Final = 5
+MODEL_SWITCH: Final = "knowledge/model-switch"
+"""Id of the one switch of the refined tier's model, for all accounts."""
 
 ACCOUNT_ATTRIBUTE: Final = "SupportlyAccount"
 PROVIDER_ATTRIBUTE: Final = "SupportlyProvider"
@@ -64,3 +68,8 @@ def knowledge(account_id: int, provider: str) -> str:
 def schedule(account_id: int, provider: str) -> str:
     """Id of the Temporal Schedule that starts knowledge syncs."""
     return f"{_root(account_id, provider)}/knowledge/schedule"
+
+
+def refinement(account_id: int) -> str:
+    """Id of the one run that gives an account's chunks their refined vectors."""
+    return f"acct/{account_id}/refinement"

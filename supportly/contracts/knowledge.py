@@ -112,3 +112,39 @@ class KnowledgeReport(BaseModel):
     counts: Counts = Field(default_factory=Counts)
     failed_streams: dict[str, str] = Field(default_factory=dict)
     held_deletes: int = 0
+    unrefined: int = 0
+    """Chunks of the account that the refined tier has still to read."""
+
+
+class RefineJob(BaseModel):
+    """The chunks of one account that wait for the refined tier."""
+
+    account_id: int
+
+
+class Refined(BaseModel):
+    """What one stretch of refining did."""
+
+    done: int = 0
+    left: int = 0
+    wait_s: float = 0
+    """Seconds until it is worth going on: the endpoint asked for a pause, or no encoder can be had for now."""
+
+
+class SwitchJob(BaseModel):
+    """Another model for the refined tier. `model` is its number, 0 until it is noted."""
+
+    spec: str
+    model: int = 0
+
+
+class SwitchProgress(BaseModel):
+    """How far a switch is: the new one serves once every chunk has its vector."""
+
+    model: int = 0
+    name: str = ""
+    state: Literal["building", "serving", "abandoned"] = "building"
+    chunks: int = 0
+    lacking: int = 0
+    reason: str = ""
+    """Why it does not get on, or was abandoned."""

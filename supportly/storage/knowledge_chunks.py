@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from supportly.storage.arrays import Uuids, half_vectors
 from supportly.storage.database import Database, do, rows
 
 
@@ -50,44 +49,6 @@ class Change:
     model: int
 
 
-class HalfVectors:
-    """Rows of a matrix as a `halfvec[]`; `oid` is the type's number in this database."""
-
-    def __init__(self, matrix: NDArray[np.float32], oid: int) -> None:
-        self.matrix = matrix
-        self.oid = oid
-
-
-class _HalfVectorsDumper(Dumper):
-    """PostgreSQL's binary form of an array, filled by numpy in one go: a hundred times as fast as one by one."""
-
-    format = Format.BINARY
-
-    def dump(self, obj: HalfVectors) -> bytes:
-        rows, width = obj.matrix.shape
-        # Per element: its length in bytes, then pgvector's header (dimensions, unused), then big-endian halves.
-        element = np.dtype([("length", ">i4"), ("width", ">u2"), ("unused", ">u2"), ("values", ">f2", (width,))])
-        block = np.zeros(rows, element)
-        block["length"] = 4 + 2 * width
-        block["width"] = width
-        block["values"] = obj.matrix
-        dimensions = 1 if rows else 0
-        head = np.array([dimensions, 0, obj.oid, *([rows, 1] if rows else [])], ">i4")
-        return head.tobytes() + block.tobytes()
-
-
-async def halfvec_oid(c: AsyncConnection) -> int:
-    """Number of the type in this database; asked once for every server connection, which also learns the dumper."""
-    raw = (await c.get_raw_connection()).driver_connection
-    assert raw is not None  # noqa: S101 (a checked-out connection has its driver's)
-    oid: int | None = getattr(raw, "_supportly_halfvec", None)
-    if oid is None:
-        [(oid,)] = await rows(c, "select 'halfvec'::regtype::oid::int", {})
-        raw.adapters.register_dumper(HalfVectors, _HalfVectorsDumper)
-        raw._supportly_halfvec = oid
-    return int(oid)
-
-
 async def known_chunks(db: Database, account_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, set[bytes]]:
     """Hashes of the stored chunks of these documents."""
     if not ids:
@@ -97,7 +58,7 @@ async def known_chunks(db: Database, account_id: int, ids: Sequence[uuid.UUID]) 
             c,
             "select document_id, array_agg(text_hash) from chunks where account_id = %(a)s "
             "and document_id = any(%(ids)s::uuid[]) group by document_id",
-            {"a": account_id, "ids": list(ids)},
+            {"a": account_id, "ids": Uuids(ids)},
         )
     return {row[0]: {bytes(h) for h in row[1]} for row in found}
 
@@ -111,7 +72,7 @@ async def swap(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
             c,
             at,
             "c.document_id = any(%(ids)s::uuid[]) and not exists "
-            "(select from unnest(%(docs)s::uuid[], %(hashes)s::bytea[]) k (d, h) "
+            "(select from unnest(%(docs)s::uuid[], %(hashes)b::bytea[]) k (d, h) "
             "where k.d = c.document_id and k.h = c.text_hash)",
             {
                 "ids": change.replaced,
@@ -122,7 +83,7 @@ async def swap(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
     if change.kept:
         await do(
             c,
-            "with k as (select * from unnest(%(docs)s::uuid[], %(hashes)s::bytea[], %(places)s::int2[]) k (d, h, at)), "
+            "with k as (select * from unnest(%(docs)s::uuid[], %(hashes)b::bytea[], %(places)s::int2[]) k (d, h, at)), "
             "shown as (update vectors v set hidden = false from k where v.account_id = %(a)s and v.document_id = k.d "
             "and v.text_hash = k.h and v.hidden) "
             "update chunks c set position = k.at, hidden = false from k where c.account_id = %(a)s "
@@ -144,16 +105,16 @@ async def _add(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
         "a": at["a"],
         "p": at["p"],
         "m": change.model,
-        "docs": [r.document_id for r in new],
+        "docs": Uuids([r.document_id for r in new]),
         "hashes": [r.text_hash for r in new],
         "locales": [r.locale for r in new],
     }
     await do(
         c,
         "insert into chunks (account_id, provider, document_id, text_hash, locale, language, position, title, "
-        "heading, body) select %(a)s, %(p)s, x.* from unnest(%(docs)s::uuid[], %(hashes)s::bytea[], "
-        "%(locales)s::text[], %(languages)s::text[], %(places)s::int2[], %(titles)s::text[], %(headings)s::text[], "
-        "%(bodies)s::text[]) x",
+        "heading, body) select %(a)s, %(p)s, x.* from unnest(%(docs)s::uuid[], %(hashes)b::bytea[], "
+        "%(locales)b::text[], %(languages)b::text[], %(places)s::int2[], %(titles)b::text[], %(headings)b::text[], "
+        "%(bodies)b::text[]) x",
         values
         | {
             "languages": [r.language for r in new],
@@ -205,10 +166,10 @@ async def write_vectors(c: AsyncConnection, values: dict[str, Any], matrix: NDAr
     return await do(
         c,
         "insert into vectors (account_id, model_id, provider, part, document_id, text_hash, locale, embedding) "
-        "select %(a)s, %(m)s, %(p)s, %(part)s, x.* from unnest(%(docs)s::uuid[], %(hashes)s::bytea[], "
-        "%(locales)s::text[], %(vectors)s::halfvec[]) x on conflict do nothing",
+        "select %(a)s, %(m)s, %(p)s, %(part)s, x.* from unnest(%(docs)s::uuid[], %(hashes)b::bytea[], "
+        "%(locales)b::text[], %(vectors)s::halfvec[]) x on conflict do nothing",
         {name: values[name] for name in ("a", "m", "p", "part", "docs", "hashes", "locales")}
-        | {"vectors": HalfVectors(matrix, await halfvec_oid(c))},
+        | {"vectors": await half_vectors(c, matrix)},
     )
 
 
@@ -236,7 +197,7 @@ async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict
     for (name,) in built:
         await do(
             c,
-            f"delete from knowledge_ann.{name} i using unnest(%(docs)s::uuid[], %(hashes)s::bytea[]) k (d, h) "  # noqa: S608
+            f"delete from knowledge_ann.{name} i using unnest(%(docs)s::uuid[], %(hashes)b::bytea[]) k (d, h) "  # noqa: S608
             "where i.document_id = k.d and i.text_hash = k.h",
             {"docs": [row[0] for row in gone], "hashes": [row[1] for row in gone]},
         )

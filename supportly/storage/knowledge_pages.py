@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.knowledge import Counts, KnowledgeJob, RecordFailure
 from supportly.storage import knowledge_chunks
+from supportly.storage.arrays import Uuids
 from supportly.storage.database import Database, do, rows
 from supportly.storage.knowledge import COUNTS, Superseded, Walk, document_id, place, still_ours
 from supportly.storage.knowledge_chunks import Change, ChunkRow, KeptChunk, delete_chunks
@@ -88,7 +89,7 @@ async def known_documents(db: Database, account_id: int, ids: Sequence[uuid.UUID
             "select document_id, content_hash, deleted_at is not null, "
             "deleted_at is not null or missed_walk is not null or kept, updated_at from documents "
             "where account_id = %(a)s and document_id = any(%(ids)s::uuid[])",
-            {"a": account_id, "ids": list(ids)},
+            {"a": account_id, "ids": Uuids(ids)},
         )
     return {row[0]: Known(*row[1:]) for row in found}
 
@@ -148,7 +149,7 @@ async def _see(
             c,
             "insert into knowledge_seen (account_id, provider, stream, walk, page, documents) "
             "values (%(a)s, %(p)s, %(s)s, %(w)s, %(n)s, %(ids)s::uuid[])",
-            at | {"w": page.walk.walk, "n": number, "ids": seen},
+            at | {"w": page.walk.walk, "n": number, "ids": Uuids(seen)},
         )
 
 
@@ -181,9 +182,9 @@ async def _write_documents(c: AsyncConnection, at: dict[str, Any], page: PageWri
         c,
         "insert into documents (account_id, provider, stream, generation, document_id, external_id, title, url, "
         " locale, audience, updated_at, metadata, content_hash, chunk_count) "
-        "select %(a)s, %(p)s, %(s)s, %(g)s, x.* from unnest(%(ids)s::uuid[], %(external)s::text[], "
-        "%(titles)s::text[], %(urls)s::text[], %(locales)s::text[], %(audiences)s::text[], %(times)s::timestamptz[], "
-        "%(metadata)s::jsonb[], %(hashes)s::bytea[], %(sizes)s::int[]) x "
+        "select %(a)s, %(p)s, %(s)s, %(g)s, x.* from unnest(%(ids)s::uuid[], %(external)b::text[], "
+        "%(titles)b::text[], %(urls)b::text[], %(locales)b::text[], %(audiences)b::text[], %(times)s::timestamptz[], "
+        "%(metadata)s::jsonb[], %(hashes)b::bytea[], %(sizes)s::int[]) x "
         "on conflict (account_id, document_id) do update set generation = excluded.generation, "
         "missed_walk = null, title = excluded.title, url = excluded.url, locale = excluded.locale, "
         "audience = excluded.audience, updated_at = excluded.updated_at, metadata = excluded.metadata, "
@@ -191,7 +192,7 @@ async def _write_documents(c: AsyncConnection, at: dict[str, Any], page: PageWri
         "stored_at = now()",
         at
         | {
-            "ids": [d.document_id for d in new],
+            "ids": Uuids([d.document_id for d in new]),
             "external": [d.external_id for d in new],
             "titles": [d.title for d in new],
             "urls": [d.url for d in new],

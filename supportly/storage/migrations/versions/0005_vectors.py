@@ -63,6 +63,22 @@ begin
     execute format('drop table if exists {INDEXES}.%I', name);
 end $$
 """
+# A switch of the model goes over all accounts; it may know how many of their chunks wait, and nothing else.
+LACKING = """
+create function knowledge_lacking(of_model smallint) returns table (account_id bigint, chunks bigint, lacking bigint)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
+    select c.account_id, count(*), count(*) filter (where v.account_id is null) from chunks c
+    left join vectors v on v.account_id = c.account_id and v.model_id = of_model and v.document_id = c.document_id
+        and v.text_hash = c.text_hash
+    group by c.account_id
+$$
+"""
+HOLDING = """
+create function knowledge_holding(of_model smallint) returns table (account_id bigint)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
+    select distinct i.account_id from knowledge_indexes i where i.model_id = of_model
+$$
+"""
 
 
 def upgrade() -> None:
@@ -130,11 +146,17 @@ def upgrade() -> None:
     _move()
     op.execute(f"create schema {INDEXES} authorization {SEARCHER}")
     op.execute(f"grant usage on schema {INDEXES} to {ROLE}")
-    op.execute(f"grant select on vectors to {SEARCHER}")
+    for table in ("vectors", "knowledge_indexes"):
+        op.execute(f"grant select on {table} to {SEARCHER}")
+        op.execute(f"create policy search on {table} for select to {SEARCHER} using (true)")
     op.execute(BUILD)
     op.execute(DROP)
+    op.execute(LACKING)
+    op.execute(HOLDING)
     give("knowledge_build(smallint, int, int)", SEARCHER)
     give("knowledge_drop(text)", SEARCHER)
+    give("knowledge_lacking(smallint)", SEARCHER)
+    give("knowledge_holding(smallint)", SEARCHER)
 
 
 def _move() -> None:
