@@ -25,6 +25,7 @@ from sandbox.double import (
     iso,
 )
 from sandbox.text import articles, people
+from sandbox.zendesk_fields import EXTRA, NEVER_NULL, audit
 
 API, HC = "/api/v2", "/api/v2/help_center"
 OFFSET_DEPTH = 10_000
@@ -33,6 +34,7 @@ INCREMENTAL_PAGE = 1_000
 IDEMPOTENCY_SECONDS = 7_200
 TEN_YEARS = 10 * 365 * 86_400
 HIDDEN = frozenset({"translations", "comments"})  # stored inside a record, served by endpoints of their own
+NOT_STORED = frozenset({"id", "skip_verify_email", "password", "identities", "organization"})  # of a user's input
 SCOPE = re.compile(
     r"read|write|impersonate|(tickets|users|organizations|hc|auditlogs|apps|triggers|automations|targets|webhooks)"
     r":(read|write)"
@@ -58,6 +60,9 @@ class Zendesk(Double):
         "states_life": True, "granted_seconds": None, "gives_refresh_token": True,
         # A write keeps its record for so long; one that comes meanwhile is a conflict.
         "write_seconds": 0,
+        # What is not set is left out where the published description allows no null; live accounts were seen to answer
+        # null there.
+        "unset_as_null": False,
     }  # fmt: skip
 
     def structure(self) -> None:
@@ -182,38 +187,22 @@ class Zendesk(Double):
 
     def complete(self, kind: str, record: Record) -> Record:
         now, number = self.stamp(), record.get("id") or self.next_id()
-        path = (
-            f"{HC}/{self.plural(kind)}" if kind in ("article", "section", "category") else f"{API}/{self.plural(kind)}"
-        )
+        own = self.plural(kind)
+        place = f"{record.get('source_locale') or record.get('locale') or 'en-us'}/{own}/{number}"
+        path = f"{HC}/{place}" if kind in ("article", "section", "category") else f"{API}/{own}/{number}"
         base = {
-            "id": number, "url": f"https://sandbox.zendesk.com{path}/{number}.json",
+            "id": number, "url": f"https://sandbox.zendesk.com{path}.json",
             "created_at": record.get("updated_at", now), "updated_at": now,
         }  # fmt: skip
         if kind == "article":
             return self.complete_article({**base, **record})
-        extra: dict[str, Record] = {
-            "user": {
-                "name": record.get("email", ""), "email": None, "phone": None, "external_id": None, "role": "end-user",
-                "organization_id": None, "active": True, "verified": False, "suspended": False, "locale": "en-US",
-                "user_fields": {}, "tags": [], "details": "", "notes": "", "time_zone": "UTC",
-            },
-            "ticket": {
-                "subject": "", "raw_subject": record.get("subject", ""), "description": "", "status": "new",
-                "priority": None, "type": None, "requester_id": None, "submitter_id": None, "assignee_id": None,
-                "organization_id": None, "external_id": None, "tags": [], "custom_fields": [], "due_at": None,
-                "is_public": True, "via": {"channel": "api"},
-            },
-            "organization": {"name": "", "external_id": None, "domain_names": [], "tags": []},
-            "section": {"locale": "en-us", "source_locale": "en-us", "category_id": 360010, "position": 0},
-            "category": {"locale": "en-us", "source_locale": "en-us", "position": 0},
-            "brand": {"active": True, "default": True, "has_help_center": True, "host_mapping": None},
-            "macro": {"active": True, "description": None, "actions": [], "restriction": None, "position": 0},
-        }  # fmt: skip
-        made = {**base, **extra.get(kind, {}), **record}
+        made: Record = {**base, **EXTRA[kind]({**base, **record}), **record}
+        if kind in ("section", "category"):
+            made["html_url"] = f"https://sandbox.zendesk.com/hc/{place}"
         if kind == "brand":
             made["brand_url"] = f"https://{made['subdomain']}.zendesk.com"
-        if kind == "ticket" and not made["description"]:
-            made["description"] = made["subject"]
+        if kind == "identity":
+            made["url"] = f"https://sandbox.zendesk.com{API}/users/{made['user_id']}/identities/{number}.json"
         return made
 
     def complete_article(self, record: Record) -> Record:
@@ -241,10 +230,12 @@ class Zendesk(Double):
         number = item.get("id") or int(
             hashlib.sha256(f"{article['id']}/{item['locale']}".encode()).hexdigest()[:12], 16
         )
+        api = f"https://sandbox.zendesk.com{HC}/articles/{article['id']}/translations/{item['locale']}.json"
         return {
-            "id": number, "source_id": article["id"], "source_type": "Article", "html_url": url, "title": "",
-            "body": None, "draft": False, "outdated": False, "hidden": False, "created_at": article["created_at"],
-            "updated_at": article["updated_at"], "created_by_id": article["author_id"], **item,
+            "id": number, "url": api, "source_id": article["id"], "source_type": "Article", "html_url": url,
+            "title": "", "body": None, "draft": False, "outdated": False, "hidden": False,
+            "created_at": article["created_at"], "updated_at": article["updated_at"],
+            "created_by_id": article["author_id"], "updated_by_id": article["author_id"], **item,
         }  # fmt: skip
 
     def changed(self, kind: str, known: Record, changes: Record) -> Record:
@@ -279,7 +270,14 @@ class Zendesk(Double):
         return found
 
     def shown(self, record: Record) -> Record:
-        return {key: value for key, value in record.items() if key not in HIDDEN}
+        """A record as its endpoint answers it."""
+        made = {key: value for key, value in record.items() if key not in HIDDEN}
+        if "role" in made or "requester_id" in made:
+            bare = frozenset() if self.settings["unset_as_null"] else NEVER_NULL["user" if "role" in made else "ticket"]
+            return {key: value for key, value in made.items() if value is not None or key not in bare}
+        if "html_body" in made:  # a comment stands under its ticket and is never changed
+            return {key: value for key, value in made.items() if key not in ("ticket_id", "url", "updated_at")}
+        return made
 
     # Paging
 
@@ -307,33 +305,47 @@ class Zendesk(Double):
         })  # fmt: skip
 
     def cursor_page(self, request: Request, name: str, rows: list[Record], base: str, most: int, more: Record) -> Reply:
-        size, after = self.page_size(request, "page[size]", most, most), request.query.get("page[after]")
-        if after:
-            try:
-                last = int(base64.urlsafe_b64decode(after))
-            except (binascii.Error, ValueError):
-                raise Abort(
-                    Reply({"errors": [{"code": "InvalidPaginationParameter", "title": "Bad cursor"}]}, 400)
-                ) from None
-            rows = [item for item in rows if int(item["id"]) > last]
-        page, has_more = rows[:size], len(rows) > size
-        cursor = base64.urlsafe_b64encode(str(page[-1]["id"]).encode()).decode() if page else None
-        kept = {key: value for key, value in request.query.items() if key != "page[after]"}
-        following = f"{base}?{urlencode({**kept, 'page[after]': cursor})}" if has_more else None
+        size, query, every = self.page_size(request, "page[size]", most, most), request.query, len(rows)
+        if "page[before]" in query:
+            page = [item for item in rows if int(item["id"]) < self.place(query["page[before]"])][-size:]
+            has_more = bool(page) and page[0] is not rows[0]
+        else:
+            if after := query.get("page[after]"):
+                rows = [item for item in rows if int(item["id"]) > self.place(after)]
+            page, has_more = rows[:size], len(rows) > size
+        first, last = (
+            base64.urlsafe_b64encode(str(page[n]["id"]).encode()).decode() if page else None for n in (0, -1)
+        )
+        kept = {key: value for key, value in query.items() if key not in ("page[after]", "page[before]")}
+        onward = has_more or "page[before]" in query
+        links = {
+            "next": f"{base}?{urlencode({**kept, 'page[after]': last})}" if onward and page else None,
+            "prev": f"{base}?{urlencode({**kept, 'page[before]': first})}" if page and len(rows) < every else None,
+        }
         return Reply({
             name: [self.shown(item) for item in page],
-            "meta": {"has_more": has_more, "after_cursor": cursor, "before_cursor": None},
-            "links": {"next": following, "prev": None}, **more,
+            "meta": {"has_more": has_more, "after_cursor": last, "before_cursor": first}, "links": links, **more,
         })  # fmt: skip
+
+    @staticmethod
+    def place(cursor: str) -> int:
+        """The id that a cursor stands for."""
+        try:
+            return int(base64.urlsafe_b64decode(cursor))
+        except (binascii.Error, ValueError):
+            fault = {"code": "InvalidPaginationParameter", "title": "Invalid page", "detail": "page is invalid"}
+            raise Abort(Reply({"errors": [fault]}, 400)) from None
 
     # OAuth and identity
 
     @routes.on("GET", API + "/oauth/tokens/current")
     def current_token(self, request: Request) -> Reply:
         token = self.access_tokens[request.headers["authorization"].partition(" ")[2]]
+        now = self.stamp()
         return Reply({"token": {
-            "id": token.id, "user_id": token.grant.identity["user_id"], "scopes": list(token.grant.scope),
-            "expires_at": iso(token.expires_at, "seconds"), "token": token.value[:10],
+            "id": token.id, "url": f"https://{request.host}{API}/oauth/tokens/{token.id}.json", "client_id": 360090,
+            "user_id": token.grant.identity["user_id"], "scopes": list(token.grant.scope), "created_at": now,
+            "used_at": now, "expires_at": iso(token.expires_at, "seconds"), "token": token.value[:10],
         }})  # fmt: skip
 
     @routes.on("DELETE", API + "/oauth/tokens/{id}")
@@ -351,8 +363,9 @@ class Zendesk(Double):
                 {"user": {"id": None, "name": "Anonymous user", "email": "invalid@example.com", "role": "end-user"}}
             )
         grant = self.authenticate(request)
-        known = self.records["user"].get(str(grant.identity["user_id"])) or {"id": grant.identity["user_id"]}
-        return Reply({"user": {**known, "role": self.settings["role"]}})
+        number = grant.identity["user_id"]
+        known = self.records["user"].get(str(number)) or self.complete("user", {"id": number, "name": "Agent"})
+        return Reply({"user": self.shown({**known, "role": self.settings["role"]})})
 
     # Users and organizations
 
@@ -374,11 +387,11 @@ class Zendesk(Double):
 
     @routes.on("GET", API + "/users/{id}")
     def get_user(self, request: Request, key: str) -> Reply:
-        return Reply({"user": self.one("user", key)})
+        return Reply({"user": self.shown(self.one("user", key))})
 
     @routes.on("POST", API + "/users")
     def create_user(self, request: Request) -> Reply:
-        return Reply({"user": self.new_user(request.object.get("user") or {})}, 201)
+        return Reply({"user": self.shown(self.new_user(request.object.get("user") or {}))}, 201)
 
     def new_user(self, wanted: Record) -> Record:
         if not str(wanted.get("name") or "").strip():
@@ -389,7 +402,7 @@ class Zendesk(Double):
             )
         if wanted.get("external_id") and self.by_external_id(wanted["external_id"]):
             raise Abort(invalid("external_id", "External has already been taken", "DuplicateValue"))
-        user = self.complete("user", {k: v for k, v in wanted.items() if k not in ("id", "skip_verify_email")})
+        user = self.complete("user", {k: v for k, v in wanted.items() if k not in NOT_STORED})
         self.save("user", user)
         return user
 
@@ -412,7 +425,7 @@ class Zendesk(Double):
         known = self.one("user", key)
         self.spend(("upsert", 1, 1), (f"upsert {key}", 5, 60))
         self.occupy("user", key)
-        return Reply({"user": self.edit_user(known, request.object.get("user") or {})})
+        return Reply({"user": self.shown(self.edit_user(known, request.object.get("user") or {}))})
 
     def spend(self, *limits: tuple[str, int, float]) -> None:
         """Counts a write against its own limits (name, calls, seconds); aborts where one of them is used up."""
@@ -433,7 +446,7 @@ class Zendesk(Double):
         self.written[kind, key] = now + self.settings["write_seconds"]
 
     def edit_user(self, user: Record, wanted: Record) -> Record:
-        changes = {name: value for name, value in wanted.items() if name not in ("id", "email", "phone")}
+        changes = {name: value for name, value in wanted.items() if name not in {*NOT_STORED, "email", "phone"}}
         for name, kind in (("email", "email"), ("phone", "phone_number")):
             value: Any = wanted.get(name)
             if value and str(user[name] or "").lower() != str(value).lower():
@@ -465,8 +478,8 @@ class Zendesk(Double):
         known = known or (self.by_external_id(wanted["external_id"]) if wanted.get("external_id") else None)
         self.spend(("upsert", 1, 1), (f"upsert {known['id'] if known else wanted.get('email')}", 5, 60))
         if known is None:
-            return Reply({"user": self.new_user(wanted)}, 201)
-        return Reply({"user": self.edit_user(known, wanted)})
+            return Reply({"user": self.shown(self.new_user(wanted))}, 201)
+        return Reply({"user": self.shown(self.edit_user(known, wanted))})
 
     @routes.on("GET", API + "/users/{id}/identities")
     def identities(self, request: Request, key: str) -> Reply:
@@ -550,20 +563,26 @@ class Zendesk(Double):
         })  # fmt: skip
         self.save("ticket", ticket)
         self.add_comment(ticket, comment, author, public)
-        body = {"ticket": ticket, "audit": {"id": self.next_id(), "ticket_id": ticket["id"], "events": []}}
+        body = self.answered(ticket, author)
         if key:
             self.idempotent[key] = (self.clock.now(), digest, body)
         return Reply(body, 201, {"x-idempotency-lookup": "miss"} if key else {})
+
+    def answered(self, ticket: Record, author: Any) -> Record:
+        """A write's answer: the ticket, and what it changed."""
+        comment = max((c for c in self.records["comment"].values() if c["ticket_id"] == ticket["id"]),
+                      key=lambda c: int(c["id"]), default=None)  # fmt: skip
+        events = [{k: comment[k] for k in ("id", "type", "author_id", "body", "public")}] if comment else []
+        made = audit(ticket["id"], self.next_id(), author, self.stamp(), events)
+        return {"ticket": self.shown(ticket), "audit": made}
 
     def author(self, request: Request) -> Any:
         return request.grant.identity["user_id"] if request.grant else self.settings["user_id"]
 
     def add_comment(self, ticket: Record, comment: Record, author: Any, public: bool) -> None:
-        text = comment.get("body") or comment.get("html_body") or ""
+        given = {name: comment[name] for name in ("body", "html_body") if comment.get(name)}
         made = self.complete("comment", {
-            "ticket_id": ticket["id"], "type": "Comment", "author_id": comment.get("author_id", author), "body": text,
-            "html_body": comment.get("html_body", f"<p>{text}</p>"), "plain_body": text, "public": public,
-            "attachments": [], "via": {"channel": "api"},
+            "ticket_id": ticket["id"], "author_id": comment.get("author_id", author), "public": public, **given,
         })  # fmt: skip
         self.save("comment", made)
 
@@ -584,7 +603,7 @@ class Zendesk(Double):
         self.save("ticket", changed)
         if comment:  # without `public` a comment inherits the ticket's first one
             self.add_comment(changed, comment, self.author(request), comment.get("public", ticket["is_public"]))
-        return Reply({"ticket": changed, "audit": {"id": self.next_id(), "ticket_id": ticket["id"], "events": []}})
+        return Reply(self.answered(changed, self.author(request)))
 
     @routes.on("GET", API + "/tickets")
     def list_tickets(self, request: Request) -> Reply:
@@ -595,7 +614,7 @@ class Zendesk(Double):
         ticket = self.one("ticket", key)
         if ticket["status"] == "deleted":
             raise self.missing()
-        return Reply({"ticket": ticket})
+        return Reply({"ticket": self.shown(ticket)})
 
     @routes.on("DELETE", API + "/tickets/{id}")
     def delete_ticket(self, request: Request, key: str) -> Reply:
@@ -634,7 +653,10 @@ class Zendesk(Double):
         after = base64.urlsafe_b64encode(f"{end[0]}|{end[1]}".encode()).decode()
         done = len(rows) <= size
         url = f"https://{request.host}{API}/incremental/tickets/cursor.json?{urlencode({'cursor': after})}"
-        return Reply({"tickets": [t for *_, t in page], "after_cursor": after, "after_url": url, "end_of_stream": done})
+        return Reply({
+            "tickets": [self.shown(t) for *_, t in page], "after_cursor": after, "after_url": url,
+            "before_cursor": None, "before_url": None, "end_of_stream": done,
+        })  # fmt: skip
 
     @routes.on("GET", API + "/macros")
     def macros(self, request: Request) -> Reply:

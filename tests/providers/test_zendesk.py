@@ -575,6 +575,20 @@ async def test_an_internal_comment_is_found_again_and_a_public_one_stays_clean(w
     assert [c["public"] for c in shown.result["comments"]] == [False, True]
 
 
+@pytest.mark.parametrize("nulls", [False, True])
+async def test_what_is_not_set_may_be_left_out_or_null(world, call, nulls):
+    world.double.configure({"unset_as_null": nulls})
+    world.seed(users=[{"id": 501, "name": "Ada"}], tickets=[{"id": 9, "subject": "T", "requester_id": 501}])
+    shown = (await run(call, "get_ticket", ticket_id=9)).result
+    assert [shown[n] for n in ("priority", "ticket_type", "assignee_id", "due_at")] == [None] * 4
+    (found,) = (await run(call, "search_contacts", query="Ada")).items
+    assert (found["email"], found["role"]) == (None, "end-user")
+    record = await Zendesk().by_id(call, "501")
+    assert (record.email, await Zendesk().parts(call, record)["activities"]) == (
+        None, [{**shown, "raw": (await run(call, "get_ticket", ticket_id=9)).raw["ticket"]}]
+    )  # fmt: skip
+
+
 async def test_lists_are_read_by_cursor(world, call):
     world.seed(
         users=[{**ADA, "id": 501}],

@@ -151,3 +151,124 @@ async def test_roles_and_a_missing_help_center(world, zendesk):
     assert (await zendesk("GET", f"{API}/incremental/tickets/cursor?start_time=0")).status_code == 403
     await world.control("POST", "zendesk/settings", {"help_center": False})
     assert (await zendesk("GET", f"{HC}/articles")).status_code == 404
+
+
+# What the published description of the Support API names, by type; `?` may be null, `!` is always there.
+TIMES = "created_at! updated_at!"
+DESCRIBED = {
+    "user": {
+        "number": "id! custom_role_id? default_group_id locale_id organization_id? role_type?",
+        "text": f"{TIMES} url! name! alias details email external_id? iana_time_zone last_login_at locale notes phone? "
+        "role! signature ticket_restriction? time_zone",
+        "truth": "active chat_only moderator only_private_comments report_csv restricted_agent shared shared_agent "
+        "shared_phone_number? suspended two_factor_auth_enabled? verified",
+        "list": "tags", "object": "photo? user_fields",
+    },
+    "ticket": {
+        "number": "id! requester_id! submitter_id assignee_id brand_id custom_status_id forum_topic_id group_id "
+        "organization_id problem_id ticket_form_id",
+        "text": f"{TIMES} url! subject raw_subject description status! priority type due_at? external_id recipient",
+        "truth": "allow_attachments allow_channelback from_messaging_channel has_incidents is_public",
+        "list": "collaborator_ids custom_fields email_cc_ids follower_ids followup_ids sharing_agreement_ids tags",
+        "object": "satisfaction_rating via",
+    },
+    "comment": {
+        "number": "id! audit_id author_id!", "text": "created_at! body! html_body! plain_body! type!",
+        "truth": "public!", "list": "attachments!", "object": "metadata! via!",
+    },
+    "organization": {
+        "number": "id! group_id?", "text": f"{TIMES} url! name! details? external_id? notes?",
+        "truth": "shared_comments shared_tickets", "list": "domain_names tags", "object": "organization_fields?",
+    },
+    "macro": {
+        "number": "id! position", "text": f"{TIMES} url! title! description?", "truth": "active default",
+        "list": "actions!", "object": "restriction?",
+    },
+    "user_field": {
+        "number": "id! position", "truth": "active system",
+        "text": f"{TIMES} url! key! type! title! raw_title description raw_description regexp_for_validation?",
+    },
+    "identity": {
+        "number": "id! user_id! undeliverable_count", "text": f"{TIMES} url! type! value! deliverable_state",
+        "truth": "primary verified",
+    },
+    "audit": {
+        "number": "id! ticket_id! author_id!", "text": "created_at!", "list": "events!", "object": "metadata! via!",
+    },
+    "token": {
+        "number": "id! user_id! client_id!", "text": "url! created_at! used_at! expires_at? token!", "list": "scopes!",
+    },
+}  # fmt: skip
+TYPES = {"number": int, "text": str, "truth": bool, "list": list, "object": dict}
+
+
+def misfits(kind, row):
+    """What a record has that the description does not know, lacks, or holds in another type."""
+    known, needed, fits = set(), set(), {}
+    for word, names in DESCRIBED[kind].items():
+        for name in names.split():
+            own = name.rstrip("?!")
+            known.add(own)
+            needed |= {own} if name.endswith("!") else set()
+            value = row.get(own)
+            fits[own] = type(value) is TYPES[word] or (value is None and (name.endswith("?") or own not in row))
+    return {"unknown": row.keys() - known, "lacking": needed - row.keys(), "types": {n for n in fits if not fits[n]}}
+
+
+async def test_answers_are_what_the_published_description_says(world, zendesk):
+    await world.control("POST", "zendesk/seed", {
+        "users": [{"id": 501, "name": "Ada", "email": "a@b.co"}], "organizations": [{"id": 601, "name": "Acme"}],
+        "tickets": [{"id": 701, "requester_id": 501, "subject": "S"}], "user_fields": [{"key": "plan"}],
+        "comments": [{"ticket_id": 701, "author_id": 501, "body": "Seeded"}],
+    })  # fmt: skip
+    wanted = {"ticket": {"comment": {"body": "x", "public": False}, "requester_id": 501}}
+    changed = {"user": {"email": "c@b.co", "details": "x", "skip_verify_email": True}}
+    asked = [
+        ("user", "GET", "/users/me", None), ("user", "GET", "/users/501", None), ("user", "PUT", "/users/501", changed),
+        ("user", "POST", "/users", {"user": {"name": "Bob", "email": "b@b.co", "skip_verify_email": True}}),
+        ("user", "GET", "/users/search?query=b.co", None), ("user", "GET", "/users/show_many?ids=501", None),
+        ("identity", "GET", "/users/501/identities", None), ("ticket", "POST", "/tickets", wanted),
+        ("ticket", "GET", "/tickets/701", None), ("ticket", "PUT", "/tickets/701", wanted),
+        ("ticket", "GET", "/users/501/tickets/requested?page[size]=1", None), ("audit", "POST", "/tickets", wanted),
+        ("audit", "PUT", "/tickets/701", {"ticket": {"status": "open"}}),
+        ("comment", "GET", "/tickets/701/comments", None), ("organization", "GET", "/organizations/601", None),
+        ("organization", "GET", "/organizations/search?name=acme", None),
+        ("organization", "POST", "/organizations", {"organization": {"name": "New"}}),
+        ("macro", "GET", "/macros?page[size]=10", None), ("user_field", "GET", "/user_fields?page[size]=10", None),
+        ("token", "GET", "/oauth/tokens/current", None),
+    ]  # fmt: skip
+    await world.control("POST", "zendesk/settings", {"rate_limits": False})
+    plural = {"identity": "identities"}
+    for kind, method, path, body in asked:
+        answer = (await zendesk(method, API + path, **({"json": body} if body else {}))).json()
+        rows = answer.get(plural.get(kind, f"{kind}s"))
+        rows = [answer[kind]] if rows is None else rows
+        assert rows, path
+        for row in rows:
+            told = misfits(kind, row)
+            assert not any(told.values()), (method, path, told)
+    await world.control("POST", "clock", {"advance": 120})
+    exported = (await zendesk("GET", f"{API}/incremental/tickets/cursor?start_time=0")).json()
+    assert not any(any(misfits("ticket", row).values()) for row in exported["tickets"])
+    assert {"after_cursor", "after_url", "before_cursor", "before_url", "end_of_stream"} < exported.keys()
+
+
+async def test_what_live_accounts_answer_as_null_can_be_asked_for(world, zendesk):
+    await world.control("POST", "zendesk/settings", {"unset_as_null": True})
+    await world.control("POST", "zendesk/seed", {"tickets": [{"id": 701, "subject": "S"}]})
+    ticket = (await zendesk("GET", f"{API}/tickets/701")).json()["ticket"]
+    assert [ticket[name] for name in ("priority", "type", "assignee_id", "organization_id")] == [None] * 4
+    await world.control("POST", "zendesk/settings", {"unset_as_null": False})
+    assert "priority" not in (await zendesk("GET", f"{API}/tickets/701")).json()["ticket"]
+
+
+async def test_a_cursor_leads_back_as_well(world, zendesk):
+    await world.control("POST", "zendesk/seed", {"macros": [{"id": 1 + n, "title": f"M{n}"} for n in range(5)]})
+    first = (await zendesk("GET", f"{API}/macros?page[size]=2")).json()
+    assert (first["links"]["prev"], set(first["meta"])) == (None, {"has_more", "after_cursor", "before_cursor"})
+    second = (await zendesk("GET", first["links"]["next"].removeprefix("https://acme.zendesk.com"))).json()
+    back = (await zendesk("GET", second["links"]["prev"].removeprefix("https://acme.zendesk.com"))).json()
+    assert [row["id"] for row in back["macros"]] == [row["id"] for row in first["macros"]]
+    assert back["meta"]["has_more"] is False
+    wrong = await zendesk("GET", f"{API}/macros?page[after]=nonsense!")
+    assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (400, "InvalidPaginationParameter")
