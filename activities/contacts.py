@@ -69,15 +69,15 @@ class ContactActivities:
                 raise UnsupportedByProvider(f"{provider.title} has no contacts to look up.")
             records = await provider.find(opened.call, await asking, opened.linked)
             found = Lookup(provider=job.provider, contact_id=job.contact_id, records=records)
-            for record in records:
-                await self._add_parts(provider, opened, record, found)
+            await self._add_parts(provider, opened, found)
             return found
 
     @staticmethod
-    async def _add_parts(provider: FindsContacts, opened: OpenCall, record: Record, found: Lookup) -> None:
-        parts = provider.parts(opened.call, record)
-        answers = await asyncio.gather(*parts.values(), return_exceptions=True)
-        for name, answer in zip(parts, answers, strict=True):
+    async def _add_parts(provider: FindsContacts, opened: OpenCall, found: Lookup) -> None:
+        """All parts of all records, side by side; what comes of one record hides nothing of another."""
+        parts = [part for record in found.records for part in provider.parts(opened.call, record).items()]
+        answers = await asyncio.gather(*(part for _, part in parts), return_exceptions=True)
+        for (name, _), answer in zip(parts, answers, strict=True):
             if isinstance(answer, TokenRefused):
                 raise answer
             if isinstance(answer, SupportlyError):
@@ -89,7 +89,7 @@ class ContactActivities:
             elif name == "activities":
                 found.activities.extend(answer)
             else:
-                found.extra[name] = answer
+                found.extra.setdefault(name, []).extend(answer)
 
     @activity.defn(name="contact_sync")
     async def sync(self, job: SyncJob) -> SyncResult:

@@ -408,7 +408,7 @@ async def test_the_organization_is_found_by_its_exact_name(world, call, contact)
     assert await Zendesk().writable(call, {"organization": "Analytical"}, made) == ({}, {})
     parts = Zendesk().parts(call, made)
     assert await parts["activities"] == []
-    shown = await parts["organization"]
+    (shown,) = await parts["companies"]
     assert (shown["name"], shown["type"]) == ("ANALYTICAL", "organization")
 
 

@@ -83,16 +83,20 @@ class ZendeskContacts(WritesContacts):
         return await super().find(call, contact, None)
 
     def parts(self, call: Call, record: Record) -> Mapping[str, Awaitable[Any]]:
-        """Tickets that the user requested, and the organization."""
+        """Tickets that the user requested, and the organization as their company."""
         parts: dict[str, Awaitable[Any]] = {"activities": self._tickets(call, record)}
         if number := record.raw.get("organization_id"):
-            parts["organization"] = self._organization(call, number)
+            parts["companies"] = self._companies(call, number)
         return parts
 
     @staticmethod
     async def _tickets(call: Call, record: Record) -> list[Row]:
         found, _, _ = await tickets_of(call, record.id)
         return [{**ticket(call.facts, row), "raw": row} for row in found]
+
+    async def _companies(self, call: Call, number: object) -> list[Row]:
+        found = await self._organization(call, number)
+        return [found] if found else []
 
     @staticmethod
     async def _organization(call: Call, number: object) -> Row | None:
