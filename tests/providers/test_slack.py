@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from activities.writes import maybe_done
 from supportly.contracts.contacts import ActivityJob, Contact
 from supportly.contracts.contacts import Record as ContactRecord
 from supportly.errors import InvalidInput, OutcomeUnknown, ProviderFailure, Throttled
+from supportly.http import Answer
 from supportly.oauth import ClientRefused, GrantRefused
 from supportly.providers import get
 from supportly.providers.slack import SCOPES, Contract, Slack
@@ -63,6 +65,14 @@ async def test_tokens_end_only_where_rotation_is_on(world, rotating):
     else:
         assert (tokens.expires_at, tokens.refresh_token) == (None, None)
     assert (await world.provider.identify(world.http(tokens))).tenant_key == "T0SANDBOX"
+
+
+@pytest.mark.parametrize(("method", "told", "window"), [
+    ("conversations.history", 58, 60), ("conversations.history", 5, 5), ("users.list", 58, 58),
+])  # fmt: skip
+def test_a_long_pause_of_a_read_is_the_pace_of_a_page_a_minute(world, method, told, window):
+    answer = Answer(429, httpx.Headers({"retry-after": str(told)}), b"", "GET", f"/api/{method}")
+    assert [h.window_s for h in world.provider.headroom(answer, "a")] == [window]
 
 
 async def test_the_secret_goes_as_basic_and_no_proof_key_is_sent(world):
@@ -159,6 +169,20 @@ async def test_words_of_a_customer_call_nobody(world):
     for text in (stored["text"], stored["blocks"][0]["text"]["text"]):
         assert "<" not in text
         assert "&lt;!channel&gt;" in text
+
+
+async def test_plain_words_name_nobody_either_and_blocks_go_as_they_are_given(world):
+    call = await world.call(channel=GENERAL)
+    await world.provider.log(call, NOBODY, job(content="Tell @channel and #general"))
+    sent = world.requests("/api/chat.postMessage")[-1].request.object
+    assert all(block["text"]["verbatim"] is True for block in sent["blocks"])
+    given = [{"type": "header", "text": {"type": "plain_text", "text": "Hi"}}, {"type": "divider"}]
+    await run(world, call, "post_message", channel_id=GENERAL, text="Hi", blocks=given)
+    sent = world.requests("/api/chat.postMessage")[-1].request.object
+    assert [{k: v for k, v in block.items() if k != "block_id"} for block in sent["blocks"]] == given
+    found = world.provider.actions["post_message"]
+    asked = found.params(channel_id=GENERAL, text="Hi", blocks=given)
+    assert (await found.find(world.provider, call, asked)).result["text"] == "Hi"
 
 
 def test_long_texts_are_cut_between_characters():

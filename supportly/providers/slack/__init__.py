@@ -31,7 +31,7 @@ POSTS: Final = (1, 1.0)
 """Messages, and seconds: about one a second in a channel."""
 RESTRICTED: Final = ("conversations.history", "conversations.replies")
 SLOW_S: Final = 50.0
-"""A pause this long on these two tells that the app may call them once a minute."""
+"""A pause this long on these two tells that the app may call them once a minute, however short the rest of it is."""
 
 REVOKED: Final = frozenset({"invalid_auth", "not_authed", "token_revoked", "account_inactive", "token_expired"})
 UNKNOWN: Final = frozenset({
@@ -189,7 +189,9 @@ class Slack(SlackMembers, SlackActions, SlackKnowledge):
         if answer.status != 429:
             return []
         name = answer.path.rpartition("/")[2]
-        window = max(MINUTE, self.pause(answer) or 0) if name in RESTRICTED else (self.pause(answer) or MINUTE)
+        window = self.pause(answer) or MINUTE
+        if name in RESTRICTED and window >= SLOW_S:
+            window = max(MINUTE, window)
         return [Headroom(f"{self.id}:{account}:{name}", 1, window, 0)]
 
     def pause(self, answer: Answer) -> float | None:

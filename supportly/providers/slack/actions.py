@@ -35,6 +35,9 @@ class Message(Params):
 
     channel_id: str = Field(pattern=CHANNEL, description="Id of the channel or conversation.")
     text: str = Field(min_length=1, max_length=12_000, description="Plain text; it is shown as it is written.")
+    blocks: list[dict[str, Any]] | None = Field(
+        None, min_length=1, max_length=50, description="Block Kit to show instead of the text, sent as it is given."
+    )
     thread_ts: str | None = Field(None, pattern=STAMP, description="`ts` of a message to answer in its thread.")
 
 
@@ -113,6 +116,8 @@ class SlackActions(Provider):
     async def post_message(self, call: Call, params: Message) -> ActionAnswer:
         """Posts; control characters of the text are escaped, so that it calls nobody."""
         body: Row = {"channel": params.channel_id, **_texts(params.text)}
+        if params.blocks:
+            body["blocks"] = params.blocks
         if params.thread_ts:
             body["thread_ts"] = params.thread_ts
         made = await messages.send(call, body)

@@ -82,7 +82,12 @@ def sections(text: str) -> list[Row]:
     if sum(map(len, pieces)) > LONGEST:
         text = f"Slack takes at most {LONGEST} characters, and `&`, `<`, `>` count as four or five."
         raise InvalidInput(text, field="content")
-    return [{"type": "section", "text": {"type": "mrkdwn", "text": piece}} for piece in pieces if piece.strip()]
+    # Not verbatim, Slack would also look for names of channels and members in the plain words, and link or call them.
+    return [
+        {"type": "section", "text": {"type": "mrkdwn", "text": piece, "verbatim": True}}
+        for piece in pieces
+        if piece.strip()
+    ]
 
 
 def rows_of(body: Mapping[str, Any], name: str) -> list[Row]:
