@@ -159,7 +159,7 @@ class Shopify(Double):
     defaults: ClassVar[Record] = {
         "access_token_ttl": 3600, "refresh_token_ttl": 90 * DAY, "rotation": "rotate_with_grace",
         "grace_seconds": 30 * DAY, "shop_name": "Sandbox Shop", "expiring": True, "restore_rate": 100, "bucket": 2000,
-        "throttle_status": 200, "protected": False, "page_queries": False,
+        "throttle_status": 200, "protected": False, "dropped_scopes": [],
     }  # fmt: skip
 
     def structure(self) -> None:
@@ -388,7 +388,11 @@ class Root:
     def currentAppInstallation(self, _: Any) -> Record:  # noqa: N802 (the schema's name)
         return {
             "id": "gid://shopify/AppInstallation/1",
-            "accessScopes": [{"handle": scope, "description": scope} for scope in self.scopes],
+            "accessScopes": [
+                {"handle": scope, "description": scope}
+                for scope in self.scopes
+                if scope not in self.double.settings["dropped_scopes"]
+            ],
         }
 
     # Single objects

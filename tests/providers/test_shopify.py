@@ -2,13 +2,14 @@
 
 import hashlib
 import hmac
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 
 from sandbox.shopify import search
 from supportly.contracts.contacts import ActivityJob, Contact
-from supportly.errors import AuthorizationInvalid, InvalidInput, ProviderFailure, TokenRefused
+from supportly.errors import AuthorizationInvalid, InvalidInput, ProviderFailure, Throttled, TokenRefused
 from supportly.oauth import GrantRefused
 from supportly.providers.shopify import Shopify
 from supportly.providers.shopify.contract import Contract
@@ -60,6 +61,65 @@ async def test_the_callback_is_believed_only_as_shopify_signed_it(world):
             world.provider.check_callback(world.parts, wrong, secret)
     with pytest.raises(AuthorizationInvalid):
         world.provider.check_callback(world.parts, returned, "another secret")
+
+
+async def test_while_the_secret_is_changed_the_one_before_counts_too(world):
+    returned = await world.consent()
+    old, now = world.double.settings["client_secret"], "the new secret"
+    with pytest.raises(AuthorizationInvalid):
+        world.provider.check_callback(world.parts, returned, now)
+    changing = Shopify(Contract(previous_secret=old))
+    changing.check_callback(world.parts, returned, now)
+    with pytest.raises(AuthorizationInvalid):
+        changing.check_callback(world.parts, {**returned, "code": "another"}, now)
+    with pytest.raises(AuthorizationInvalid):  # an empty one is no secret
+        empty = hmac.new(b"", b"", hashlib.sha256).hexdigest()
+        Shopify(Contract()).check_callback(world.parts, {**returned, "hmac": empty}, now)
+    assert old not in repr(changing.contract)
+
+
+async def test_permissions_that_the_merchant_dropped_are_named_when_connecting(world):
+    world.double.configure({"dropped_scopes": ["read_orders", "read_content", "read_customers"]})
+    with pytest.raises(ProviderFailure, match="read_orders") as lacking:
+        await world.provider.identify(world.http(await world.tokens()))
+    # The others: optional, and implied by the permission to write.
+    assert lacking.value.details["missing_scope"] == ["read_orders"]
+    world.double.configure({"dropped_scopes": ["read_content"]})
+    assert (await world.provider.identify(world.http(await world.tokens()))).tenant_key == SHOP
+
+
+async def test_orders_are_filtered_by_their_time(world):
+    (customer,) = world.seed(customers=[{"firstName": "Ada"}])
+    for hour in range(3):
+        world.seed(orders=[{"customer": customer, "name": f"#{hour}"}])
+        world.sandbox.clock.offset += 3600
+    call, action = await world.call(), world.provider.actions["get_orders"]
+    after = (world.now - timedelta(minutes=90)).isoformat()
+    found = await action.run(world.provider, call, action.params.model_validate({"created_after": after}))
+    assert [order["title"] for order in found.items] == ["#2"]
+    with pytest.raises(ValueError, match="created_after"):
+        action.params.model_validate({"created_after": "2026-01-01T00:00:00"})
+
+
+async def test_points_are_what_the_answer_says_and_a_throttled_query_waits_for_its_own(world):
+    world.double.configure({"rate_limits": True, "bucket": 100, "restore_rate": 10})
+    call, seen = await world.call(), []
+
+    class Notes:
+        async def spend(self, costs, lane):
+            return 0.0
+
+        async def learn(self, headroom):
+            seen.extend(headroom)
+
+    call.http.budget = Notes()
+    query = {"query": "{ products(first: 250) { nodes { id } } }"}  # 27 points
+    with pytest.raises(Throttled) as refused:
+        for _ in range(5):
+            await call.http.request("POST", "graphql.json", json=query)
+    left = seen[-1].remaining
+    assert (seen[-1].limit, seen[-1].window_s) == (100, 10)
+    assert refused.value.retry_after == pytest.approx(max(1, (27 - left) / 10), abs=0.2)
 
 
 async def test_the_exchange_is_json_and_asks_for_a_token_that_ends(world):

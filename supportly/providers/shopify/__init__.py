@@ -73,14 +73,18 @@ class Shopify(ShopifyActions, ShopifyKnowledge):
     # --- connecting -------------------------------------------------------------------------------------------------
 
     def check_callback(self, facts: Mapping[str, str], returned: Mapping[str, str], client_secret: str) -> None:
-        """Shopify signs all that it returns; the shop is the one that was asked, and the callback is fresh."""
+        """Shopify signs all that it returns; the shop is the one that was asked, and the callback is fresh.
+
+        While a secret is changed, a signature with the one before counts too.
+        """
         given = {name: value for name, value in returned.items() if name not in ("hmac", "signature")}
         text = "&".join(f"{quote(k, safe='')}={quote(str(v), safe='')}" for k, v in sorted(given.items()))
-        digest = hmac.new(client_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        secrets = [client_secret, self.contract.previous_secret.get_secret_value()]
+        digests = [hmac.new(s.encode(), text.encode(), hashlib.sha256).hexdigest() for s in secrets if s]
         told, sent = str(returned.get("hmac") or ""), str(returned.get("timestamp") or "")
         fresh = sent.isascii() and sent.isdigit() and abs(now_utc().timestamp() - int(sent)) <= FRESH_S
         if (
-            not hmac.compare_digest(digest.encode(), told.encode())
+            not any(hmac.compare_digest(digest.encode(), told.encode()) for digest in digests)
             or returned.get("shop") != facts["shop"]
             or not fresh
         ):
@@ -93,12 +97,17 @@ class Shopify(ShopifyActions, ShopifyKnowledge):
         domain = str(shop.get("myshopifyDomain") or "")
         if domain != http.facts["shop"]:
             raise ProviderFailure("Shopify answered for another shop than the one that was asked.")
+        # Merchants can drop permissions, and what needs a dropped one would fail much later.
         installed = (data.get("currentAppInstallation") or {}).get("accessScopes") or []
-        scopes = ",".join(str(scope.get("handle")) for scope in installed)
+        granted = {str(scope.get("handle")) for scope in installed}
+        lacking = [s.name for s in self.oauth.scopes if not s.optional and not _implied(s.name) & granted]
+        if lacking:
+            text = f"The shop has not granted {', '.join(lacking)}: connect again, and accept them."
+            raise ProviderFailure(text, provider_code="missing_scope", details={"missing_scope": lacking})
         facts = {
             "shop_id": str(shop.get("id") or ""),
             "currency": str(shop.get("currencyCode") or ""),
-            "granted": scopes,
+            "granted": ",".join(sorted(granted)),
         }
         return Identity(domain, f"{shop.get('name') or domain} ({domain})", facts)
 
@@ -167,6 +176,11 @@ class Shopify(ShopifyActions, ShopifyKnowledge):
         if isinstance(errors, dict):
             errors = "; ".join(f"{name}: {why}" for name, why in errors.items())
         return str(errors or body.get("error_description") or body.get("error") or ""), str(body.get("error") or "")
+
+
+def _implied(scope: str) -> set[str]:
+    """The permissions that allow what `scope` does: who may write may read."""
+    return {scope, scope.replace("read_", "write_", 1)}
 
 
 def _cost(answer: Answer) -> Mapping[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, ClassVar, Final
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, ActivityKind, Record, RecordRef
@@ -33,6 +34,7 @@ class Orders(PagedParams):
     record_id: str | None = Field(None, pattern=DIGITS, description="Id of a customer: only that customer's orders.")
     email: str | None = Field(None, min_length=3, max_length=320, description="Address that orders were placed with.")
     name: str | None = Field(None, max_length=50, description="Number of an order, such as `1001`.")
+    created_after: AwareDatetime | None = Field(None, description="Only orders made at or after this time.")
     status: str | None = Field(
         None, pattern=r"^(open|closed|cancelled)$", description="Only orders in this state; null for all."
     )
@@ -41,7 +43,7 @@ class Orders(PagedParams):
 class Products(PagedParams):
     """A page of products."""
 
-    query: str | None = Field(None, min_length=1, max_length=200, description="Text in a product's title; null: all.")
+    query: str | None = Field(None, min_length=1, max_length=200, description="Text in a product; null: all.")
     active: bool = Field(True, description="Only products that are for sale.")
 
 
@@ -92,12 +94,18 @@ class ShopifyActions(ShopifyCustomers, LogsActivities):
         parts = [f"customer_id:{params.record_id}"] if params.record_id else []
         parts += [f"{name}:{quoted(value)}" for name in ("email", "name") if (value := getattr(params, name))]
         parts += [f"status:{params.status}"] if params.status else []
+        if params.created_after:
+            parts.append(f"created_at:>='{params.created_after.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'")
         asked = {"first": params.limit, "after": params.cursor, "query": " AND ".join(parts) or None}
         data = await ask(call.http, ORDERS, asked, "page")
         items = [order(call, row) for row in nodes(data, "orders")]
         return ActionAnswer.listed(items, following(data, "orders", params.cursor))
 
-    @action(params=Products, description="Products of the shop, all or by title.", example={"limit": 10})
+    @action(
+        params=Products,
+        description="Products of the shop, all or by a text in them, such as a title.",
+        example={"limit": 10},
+    )
     async def get_products(self, call: Call, params: Products) -> ActionAnswer:
         """Products; a query goes to the search index, which may lag."""
         parts = [quoted(params.query)] if params.query else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from supportly.oauth import OAuth2, Scope, chosen_scopes
@@ -33,6 +33,11 @@ class Contract(BaseSettings):
         "",
         pattern=r"^([a-z_]+(,[a-z_]+)*)?$",
         description="Permissions to ask for, separated by commas; empty: all below.",
+    )
+
+    previous_secret: SecretStr = Field(
+        SecretStr(""),
+        description="The client secret before the present one, while Shopify changes from one to the other.",
     )
 
     @property

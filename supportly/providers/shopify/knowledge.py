@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -57,14 +57,14 @@ class Position(BaseModel):
 
 
 class ShopifyKnowledge(StreamsKnowledge):
-    """The streams; all hold what every visitor of the store can read."""
+    """The streams; those that are on hold what every visitor of the store can read."""
 
     streams: ClassVar[tuple[Stream, ...]] = (
         Stream("products", "Products", "Products that the online store shows.", default=True, incremental=True),
         Stream("pages", "Pages", "Published pages.", default=True),
         Stream("articles", "Blog articles", "Published articles of all blogs.", default=True, incremental=True),
         Stream("policies", "Policies", "Refunds, shipping, privacy and terms.", default=True),
-        Stream("collections", "Collections", "Collections and their descriptions.", incremental=True),
+        Stream("collections", "Collections", "Collections, published or not: for internal use.", incremental=True),
     )
 
     async def read_stream(self, call: Call, stream: str, cursor: str | None, since: str | None) -> StreamPage:
@@ -140,10 +140,16 @@ def _add(call: Call, stream: str, row: Row, page: StreamPage) -> None:
             body=body + _more(row) if stream == "products" else body,
             url=_URLS[stream](call.facts["shop"], row),
             updated_at=timestamp(row.get("updatedAt")),
-            audience="public" if stream != "products" or row.get("onlineStoreUrl") else "internal",
+            audience=_audience(stream, row),
             metadata={"format": "html"},
         )
     )
+
+
+def _audience(stream: str, row: Row) -> Literal["public", "internal"]:
+    """Public is what the store is known to show; of collections the list does not tell."""
+    shown = bool(row.get("onlineStoreUrl")) if stream == "products" else stream != "collections"
+    return "public" if shown else "internal"
 
 
 def _more(row: Row) -> str:
