@@ -35,8 +35,8 @@ SCOPES = (
 )  # fmt: skip
 GRACE_S = 600  # in which a refresh token that was replaced is tolerated
 POINTS = 65_000  # an hour, for the app across all of its tenants
-BURST = 100  # calls a second of one endpoint and method in one tenant
-PER_ISSUE = (20, 2)  # writes to one issue, and seconds
+BURST = {"GET": 100, "POST": 100, "PUT": 50, "DELETE": 50}  # calls a second of one endpoint in one tenant
+PER_ISSUE = ((20, 2), (100, 30))  # writes to one issue, and seconds
 MOST = 100  # issues with fields on one page
 EMPTY_DOC = {"type": "doc", "version": 1, "content": []}
 TRANSITIONS = {"To Do": [("11", "Start", "In Progress"), ("31", "Finish", "Done")],
@@ -339,14 +339,16 @@ class Jira(Double):
             raise Abort(self.slow("jira-quota-global-based", wait, self.settings["points"]))
         self.spend(1)
         tail = re.sub(r"/(issue|comment)/[^/]+", r"/\1/{id}", request.raw_path)
-        left, wait = self.limiter.hit(f"{request.method} {tail}", BURST, 1)
+        burst = BURST.get(request.method, 50)
+        left, wait = self.limiter.hit(f"{request.method} {tail}", burst, 1)
         if left < 0:
-            raise Abort(self.slow("jira-burst-based", wait, BURST))
-        found = re.search(r"/issue/([^/]+)", request.raw_path)
+            raise Abort(self.slow("jira-burst-based", wait, burst))
+        found = re.search(r"/(?:issue|request)/([^/]+)", request.raw_path)
         if found and request.method in ("PUT", "POST", "DELETE") and found[1] not in ("bulkfetch", "bulk"):
-            left, wait = self.limiter.hit(f"writes {found[1]}", *PER_ISSUE)
-            if left < 0:
-                raise Abort(self.slow("jira-per-issue-on-write", wait, PER_ISSUE[0]))
+            for most, window in PER_ISSUE:
+                left, wait = self.limiter.hit(f"writes {found[1]} {window}", most, window)
+                if left < 0:
+                    raise Abort(self.slow("jira-per-issue-on-write", wait, most))
 
     def spend(self, points: int) -> None:
         hour = iso(self.clock.now())[:13]
@@ -531,6 +533,7 @@ class Jira(Double):
         seen = [self.person(u["id"]) for u in list(self.records["user"].values())[:1000]]
         hits = [u for u in seen if u and (wanted in u["displayName"].casefold()
                                           or wanted in u.get("emailAddress", "").casefold())]  # fmt: skip
+        self.spend(2 * len(hits[start : start + most]))  # a user costs two points
         return Reply(hits[start : start + most])
 
     # Service Management
@@ -878,6 +881,7 @@ class Jira(Double):
                 for p in self.records["project"].values()
                 if wanted in p["name"].casefold() or wanted in p["key"].casefold()]  # fmt: skip
         start, size = request.integer("startAt", 0), self.page_size(request, "maxResults", 50, 100)
+        self.spend(len(rows[start : start + size]))
         return Reply({"self": f"{self.at()}/project/search", "startAt": start, "maxResults": size, "total": len(rows),
                       "isLast": start + size >= len(rows), "values": rows[start : start + size]})  # fmt: skip
 

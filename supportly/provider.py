@@ -329,7 +329,10 @@ class FindsContacts(Provider):
         return []
 
     def parts(self, call: Call, record: Record) -> Mapping[str, Awaitable[Any]]:
-        """What else a lookup shows of a record, fetched side by side: `deals`, `activities` (lists), others `extra`."""
+        """What else a lookup shows of a record, fetched side by side: lists, and those of all records are joined.
+
+        `deals` and `activities` have places of their own, others stand under `extra`.
+        """
         return {}
 
     async def find(self, call: Call, contact: Contact, linked: str | None) -> list[Record]:
@@ -465,6 +468,13 @@ def timestamp(value: object) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.astimezone()
+
+
+def offset(cursor: str | None) -> int:
+    """The rows before a page, where an action's cursor is their number. Raises InvalidInput for another text."""
+    if cursor is not None and not re.fullmatch(r"[0-9]{1,9}", cursor):
+        raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
+    return int(cursor or 0)
 
 
 async def absent_as_none(record: Awaitable[Answer]) -> Answer | None:

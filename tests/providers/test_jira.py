@@ -228,7 +228,7 @@ async def test_on_a_desks_request_a_note_is_hidden_from_its_customer(world):
     assert [c.get("jsdPublic") for c in world.double.records["comment"].values()] == [False, None]
 
 
-@pytest.mark.parametrize("target", ["12", "SUP", "SUP-", "-1", "../myself", "SUP-1/comment"])
+@pytest.mark.parametrize("target", ["12", "SUP", "SUP-", "-1", "1-2", "SUP-0", "../myself", "SUP-1/comment"])
 async def test_a_target_is_the_key_of_an_issue(world, target):
     with pytest.raises(InvalidInput) as refused:
         await world.provider.log(await world.call(**PLACE), NOBODY, job(target=target))
@@ -340,6 +340,40 @@ def test_points_are_shared_by_all_tenants_and_bursts_are_not():
     write = provider.costs("POST", f"/ex/jira/{FIRST}{V3}/issue/SUP-1/comment", "a")
     assert write[0].amount == 1
     assert write[1].bucket == provider.costs("POST", f"/ex/jira/{FIRST}{V3}/issue/SUP-2/comment", "a")[1].bucket
+
+
+@pytest.mark.parametrize(("method", "tail", "counted"), [
+    ("POST", "/rest/api/3/issue/SUP-1/comment", True), ("PUT", "/rest/api/3/issue/SUP-1/assignee", True),
+    ("POST", "/rest/servicedeskapi/request/SUP-1/comment", True), ("GET", "/rest/api/3/issue/SUP-1/comment", False),
+    ("POST", "/rest/api/3/issue/bulkfetch", False), ("POST", "/rest/api/3/issue", False),
+])  # fmt: skip
+def test_writes_to_one_issue_have_two_buckets_of_their_own(world, method, tail, counted):
+    own = world.provider.costs(method, f"/ex/jira/{FIRST}{tail}", "a")[2:]
+    assert [(c.limit, c.window_s) for c in own] == ([(20, 2), (100, 30)] if counted else [])
+    assert len({c.bucket for c in own}) == len(own)
+    assert all("SUP-1" in c.bucket for c in own)
+
+
+async def test_a_search_costs_a_point_for_its_call_and_each_issue(world):
+    world.double.configure({"rate_limits": True})
+    world.seed(issues=[{"summary": f"Issue {n}"} for n in range(5)], users=[{"displayName": "Ada"}])
+    call = await world.call()
+
+    async def points(work):
+        before = sum(world.double.spent.values())
+        await work
+        return sum(world.double.spent.values()) - before
+
+    assert await points(run(world, call, "search_issues", jql='project = "SUP"', limit=3)) == 1 + 3
+    assert await points(run(world, call, "search_users", query="Ada")) == 1 + 2
+
+
+async def test_other_fields_of_a_search_stand_under_raw(world):
+    world.seed(issues=[{"summary": "Issue"}])
+    found = await run(world, await world.call(), "search_issues", jql='project = "SUP"', fields=["comment", "summary"])
+    assert found.raw[0]["fields"]["comment"]["total"] == 0
+    asked = world.requests(method="POST")[-1].request.object["fields"]
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("named", [True, False])

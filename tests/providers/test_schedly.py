@@ -260,7 +260,7 @@ BOOK = {"start": "2030-01-07T09:00:00Z", "attendee": ADA}
         ("get_bookings", {"status": ["done"]}),
         ("get_bookings", {"limit": 101}),
         ("cancel_booking", {"booking_uid": ""}),
-        ("get_teams", {"limit": 5}),
+        ("get_teams", {"limit": 101}),
     ],
 )
 def test_parameters_are_checked(world, name, wrong):
@@ -471,6 +471,10 @@ async def test_event_types_are_cut_into_pages(seeded):
     assert ([e["title"] for e in first.items], first.next_cursor) == (["Intro"], "1")
     assert [e["status"] for e in (await act(call, "get_event_types", limit=1, cursor="1")).items] == ["hidden"]
     assert [e["title"] for e in (await act(call, "get_event_types", team_id=5)).items] == ["Demo"]
+    teams = await act(call, "get_teams", limit=1)
+    assert ([t["title"] for t in teams.items], teams.next_cursor) == (["Sales"], "1")
+    rest = await act(call, "get_teams", limit=1, cursor="1")
+    assert ([t["title"] for t in rest.items], rest.next_cursor) == (["Help"], None)
 
 
 async def test_a_lead_goes_to_an_event_type_a_message_or_another_page(seeded):

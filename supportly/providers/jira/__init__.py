@@ -26,12 +26,23 @@ from supportly.providers.jira.people import JiraPeople
 GATEWAY: Final = "https://api.atlassian.com"
 CLOUD: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 HOUR_S: Final = 3600.0
+WRITTEN: Final = re.compile(r"/(?:issue|request)/([^/]*-\d+|\d+)(?:/|$)")
+"""The issue in the path of a write, by key or number; `issue/bulkfetch` is none."""
 BURST: Final = {"GET": 100, "POST": 100}
 """Calls a second of one endpoint and method in one tenant (quoted by Atlassian, not promised); 50 for the others."""
 OTHER_BURST: Final = 50
 BURST_PAUSE_S: Final = 2.0
 """First pause where a refusal names none, as Atlassian advises."""
-POINTS: Final = {"search/jql": PAGE, "bulkfetch": PAGE // 2, "user/search": 100, "comment": 50, "search": 50}
+PER_ISSUE: Final = ((20, 2), (100, 30))
+"""Writes to one issue, and seconds."""
+POINTS: Final = {
+    "search/jql": PAGE,
+    "bulkfetch": PAGE // 2,
+    "user/search": 100,
+    "/customer": 100,
+    "comment": 50,
+    "search": 50,
+}
 """Points that a read of many may cost beside the one of its call, by the end of its path: one an object, two a user."""
 
 SCOPES: Final = (
@@ -83,7 +94,7 @@ class Jira(JiraPeople, JiraIssues, JiraActions, JiraKnowledge):
         limits=(
             "65,000 points an hour for the app across all of its tenants: 1 a call, 1 an object, 2 a user.",
             "When they are spent, all tenants pause until the full hour; SUPPORTLY_JIRA_HOURLY_POINTS sets the pool.",
-            "About 100 calls a second of one endpoint; 20 writes in 2 s to one issue.",
+            "About 100 calls a second of one endpoint; 20 writes in 2 s and 100 in 30 s to one issue.",
         ),
         cannot={
             "Creating a contact without Service Management": "Jira has no contact record; choose a desk",
@@ -163,10 +174,14 @@ class Jira(JiraPeople, JiraIssues, JiraActions, JiraKnowledge):
         tail = path.partition("/rest/")[2]
         many = method == "GET" or tail.endswith(("search/jql", "bulkfetch"))
         points = 1 + (next((p for end, p in POINTS.items() if tail.endswith(end)), 1) if many else 0)
-        return [
+        found = [
             Cost(f"{self.id}:points", self.contract.hourly_points, HOUR_S, points),
             Cost(self._burst(method, tail, account), BURST.get(method, OTHER_BURST), 1),
         ]
+        if method != "GET" and (issue := WRITTEN.search(tail)):
+            bucket = f"{self.id}:{account}:writes:{issue[1]}"
+            found += [Cost(f"{bucket}:{window}", most, window) for most, window in PER_ISSUE]
+        return found
 
     def _burst(self, method: str, tail: str, account: str) -> str:
         """One bucket for each endpoint: what differs from record to record is no part of its name."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.http import segment
-from supportly.provider import Call, PagedParams, Provider, action
+from supportly.provider import Call, PagedParams, Provider, action, offset
 from supportly.providers.jira import adf, api, issues, params
 from supportly.providers.jira.api import DESK, V3, Row, array, rows_of
 
@@ -49,7 +49,8 @@ class JiraActions(Provider):
             example={"jql": 'project = "SUP" ORDER BY updated DESC', "limit": 10})  # fmt: skip
     async def search_issues(self, call: Call, given: params.Search) -> ActionAnswer:
         """The query goes as it is; what was written some minutes ago may be missing."""
-        asked: Row = {"jql": given.jql, "fields": list(api.FIELDS), "maxResults": given.limit}
+        fields = list(dict.fromkeys((*api.FIELDS, *given.fields)))
+        asked: Row = {"jql": given.jql, "fields": fields, "maxResults": given.limit}
         if given.cursor:
             asked["nextPageToken"] = given.cursor
         body = (await call.http.post(f"{V3}/search/jql", asked)).body()
@@ -115,7 +116,7 @@ class JiraActions(Provider):
     @action(params=params.Projects, description="Projects that the connected user sees.", example={"limit": 10})
     async def get_projects(self, call: Call, given: params.Projects) -> ActionAnswer:
         """The cursor is an offset."""
-        start = api.offset(given.cursor)
+        start = offset(given.cursor)
         asked = {"query": given.query, "startAt": start, "maxResults": given.limit}
         body = (await call.http.get(f"{V3}/project/search", asked)).body()
         rows = rows_of(body, "values")
@@ -130,7 +131,7 @@ class JiraActions(Provider):
     @action(params=params.IssueTypes, description="Issue types of a project.", example={"project": "SUP"})
     async def get_issue_types(self, call: Call, given: params.IssueTypes) -> ActionAnswer:
         """The cursor is an offset."""
-        start = api.offset(given.cursor)
+        start = offset(given.cursor)
         path = f"{V3}/issue/createmeta/{segment(given.project)}/issuetypes"
         body = (await call.http.get(path, {"startAt": start, "maxResults": given.limit})).body()
         rows = rows_of(body, "issueTypes")
@@ -145,7 +146,7 @@ class JiraActions(Provider):
     @action(params=params.People, description="Users by name or shown e-mail address.", example={"query": "ada"})
     async def search_users(self, call: Call, given: params.People) -> ActionAnswer:
         """Covers the site's first thousand users; the cursor is an offset."""
-        start = api.offset(given.cursor)
+        start = offset(given.cursor)
         asked = {"query": given.query, "startAt": start, "maxResults": given.limit}
         rows = array(await call.http.get(f"{V3}/user/search", asked))
         following = str(start + len(rows)) if len(rows) == given.limit else None
@@ -154,7 +155,7 @@ class JiraActions(Provider):
     @action(params=PagedParams, description="Service desks of the site.", example={"limit": 10})
     async def list_service_desks(self, call: Call, given: PagedParams) -> ActionAnswer:
         """A site without Service Management has none. The cursor is an offset; a page has at most fifty."""
-        start = api.offset(given.cursor)
+        start = offset(given.cursor)
         body = (await call.http.get(f"{DESK}/servicedesk", {"start": start, "limit": given.limit})).body()
         rows = rows_of(body, "values")
         items = [

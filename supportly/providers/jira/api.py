@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from supportly.contracts.contacts import Record
-from supportly.errors import InvalidInput, ProviderFailure
+from supportly.errors import ProviderFailure
 from supportly.http import Answer
 from supportly.provider import Call, ProviderSettings
 
@@ -86,13 +86,6 @@ def next_token(body: Mapping[str, Any], token: str | None) -> str | None:
     if found and found == token:
         raise ProviderFailure("Jira named the same page twice in a row; the walk was stopped.")
     return str(found) if found else None
-
-
-def offset(cursor: str | None) -> int:
-    """The offset that an action's cursor stands for. Raises InvalidInput."""
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
-    return int(cursor or 0)
 
 
 def label(call: Call) -> str:

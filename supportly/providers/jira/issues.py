@@ -6,6 +6,7 @@ issue is found by its label, else among the keys that follow the newest known on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -16,7 +17,7 @@ from supportly.http import segment
 from supportly.oauth import now_utc
 from supportly.provider import Call, LogsActivities
 from supportly.providers.jira import adf, api
-from supportly.providers.jira.api import DESK, V3, Row, rows_of
+from supportly.providers.jira.api import DESK, KEY, V3, Row, rows_of
 
 SUMMARY: Final = 255
 """Characters of an issue's summary."""
@@ -68,14 +69,9 @@ def _target(job: ActivityJob) -> str:
     key = (job.target or "").strip().upper()
     if key and job.kind == "task":
         raise UnsupportedByProvider("A task becomes an issue of its own; leave `target` out.", field="target")
-    if key and not _is_key(key):
+    if key and not re.fullmatch(KEY, key):
         raise InvalidInput("`target` is the key of an issue, such as SUP-12.", field="target")
     return key
-
-
-def _is_key(key: str) -> bool:
-    project, _, number = key.rpartition("-")
-    return bool(project) and project.replace("_", "").isalnum() and key.isascii() and number.isdigit()
 
 
 def _chosen(call: Call, name: str) -> str:

@@ -11,6 +11,7 @@ from supportly.providers.jira.api import ACCOUNT, KEY, NUMBER, PROJECT
 
 Key = Annotated[str, Field(pattern=KEY, description="Key of the issue, such as SUP-12.")]
 ProjectKey = Annotated[str, Field(pattern=PROJECT, description="Key of the project.")]
+FieldId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")]
 Label = Annotated[str, Field(pattern=r"^\S{1,255}$")]
 
 
@@ -19,6 +20,9 @@ class Search(PagedParams):
 
     jql: str = Field(
         min_length=1, max_length=10_000, description="Query in Jira's language, with at least one restriction."
+    )
+    fields: list[FieldId] = Field(
+        default_factory=list, max_length=50, description="Ids of fields to answer as well, under `raw`."
     )
 
 

@@ -13,7 +13,7 @@ from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, Record, RecordRef
 from supportly.errors import InvalidInput, ProviderFailure, UnsupportedByProvider
 from supportly.oauth import now_utc
-from supportly.provider import Call, LogsActivities, PagedParams, action
+from supportly.provider import Call, LogsActivities, PagedParams, action, offset
 from supportly.providers.pipedrive import api
 from supportly.providers.pipedrive.api import IDS, V1, V2, Row, row_of, rows_of
 
@@ -141,7 +141,7 @@ class PipedriveActivities(LogsActivities):
     @action(params=Leads, description="Leads that are not archived, all or of a person.", example={"limit": 10})
     async def get_leads(self, call: Call, params: Leads) -> ActionAnswer:
         """Leads, which are v1's: the cursor is an offset."""
-        start = api.offset(params.cursor)
+        start = offset(params.cursor)
         asked = {"person_id": params.record_id, "limit": params.limit, "start": start}
         body = (await call.http.get(f"{V1}/leads", asked)).body()
         items = [

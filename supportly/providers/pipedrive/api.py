@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from supportly.contracts.contacts import Record
-from supportly.errors import InvalidInput, ProviderFailure
+from supportly.errors import ProviderFailure
 from supportly.provider import Call, timestamp
 
 V1: Final = "/api/v1"
@@ -55,13 +55,6 @@ def next_start(body: Mapping[str, Any], start: int) -> int | None:
     if following <= start:
         raise ProviderFailure("Pipedrive named the same page twice in a row; the walk was stopped.")
     return following
-
-
-def offset(cursor: str | None) -> int:
-    """The offset that an action's cursor stands for. Raises InvalidInput."""
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-        raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
-    return int(cursor or 0)
 
 
 async def read_ids(call: Call, kind: str, ids: Iterable[object]) -> list[Row]:

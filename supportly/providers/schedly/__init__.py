@@ -14,11 +14,12 @@ from supportly.contracts.contacts import Record
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import InvalidInput, OutcomeUnknown
 from supportly.http import Answer, segment
-from supportly.provider import Call, FindsContacts, NoParams, Stream, StreamsKnowledge, action
+from supportly.provider import Call, FindsContacts, PagedParams, Stream, StreamsKnowledge, action, offset
 from supportly.providers.schedly import shapes
-from supportly.providers.schedly.bookings import Bookings, allow, chosen, offset
+from supportly.providers.schedly.bookings import Bookings, allow, chosen
 from supportly.providers.schedly.params import GetEventTypes, RouteLead, SchedlySettings
 
+Row = dict[str, Any]
 SHOWN_BOOKINGS: Final = 20
 """Bookings that a lookup shows of a person."""
 BEFORE_TEAMS: Final = "0"
@@ -59,11 +60,10 @@ class Schedly(Bookings, FindsContacts, StreamsKnowledge):
 
     # --- actions: teams, event types, routing -------------------------------------------------------------------------
 
-    @action(params=NoParams, description="Teams of the connected user.")
-    async def get_teams(self, call: Call, params: NoParams) -> ActionAnswer:
-        """All of them: the list has no pages."""
-        answer = await call.http.get(self.contract.teams_path)
-        return ActionAnswer(items=[shapes.team_item(t) for t in shapes.rows(answer)], raw=answer.json())
+    @action(params=PagedParams, description="Teams of the connected user.", example={"limit": 20})
+    async def get_teams(self, call: Call, params: PagedParams) -> ActionAnswer:
+        """The provider's list has no pages: ours are cut from it."""
+        return _cut(shapes.rows(await call.http.get(self.contract.teams_path)), params, shapes.team_item)
 
     @action(
         params=GetEventTypes,
@@ -72,15 +72,7 @@ class Schedly(Bookings, FindsContacts, StreamsKnowledge):
     )
     async def get_event_types(self, call: Call, params: GetEventTypes) -> ActionAnswer:
         """The provider's list has no pages: ours are cut from it."""
-        answer = await self._event_types(call, params.team_id)
-        skip, found = offset(params.cursor), shapes.rows(answer)
-        page = found[skip : skip + params.limit]
-        after = skip + len(page)
-        return ActionAnswer(
-            items=[shapes.event_type_item(e) for e in page],
-            next_cursor=str(after) if after < len(found) else None,
-            raw={"status": "success", "data": page},
-        )
+        return _cut(shapes.rows(await self._event_types(call, params.team_id)), params, shapes.event_type_item)
 
     async def _event_types(self, call: Call, team: object) -> Answer:
         if team is None:
@@ -143,6 +135,18 @@ class Schedly(Bookings, FindsContacts, StreamsKnowledge):
         public = [e for e in found if not e.get("hidden")]
         page = _page(public, lambda e: shapes.event_type_document(e, self.contract.site_url, owner))
         return page.model_copy(update={"next": following})
+
+
+def _cut(found: Sequence[dict[str, Any]], params: PagedParams, to_item: Callable[[Any], Row]) -> ActionAnswer:
+    """A page of a list that came whole."""
+    skip = offset(params.cursor)
+    page = found[skip : skip + params.limit]
+    after = skip + len(page)
+    return ActionAnswer(
+        items=[to_item(row) for row in page],
+        next_cursor=str(after) if after < len(found) else None,
+        raw={"status": "success", "data": page},
+    )
 
 
 def _page(rows: Sequence[dict[str, Any]], to_document: Callable[[dict[str, Any]], Document]) -> StreamPage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from supportly.contracts.actions import ActionAnswer
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer, segment
-from supportly.provider import Call, absent_as_none, action
+from supportly.provider import Call, absent_as_none, action, offset
 from supportly.providers.schedly import shapes
 from supportly.providers.schedly.params import (
     Asked,
@@ -275,13 +274,6 @@ def _joined(values: Sequence[object] | None) -> str | None:
 def _later(start: str) -> str:
     """A day after `start`: no meeting that can be booked is longer."""
     return (datetime.fromisoformat(start) + timedelta(days=1)).isoformat().replace("+00:00", "Z")
-
-
-def offset(cursor: str | None) -> int:
-    """The rows before a page. Raises InvalidInput for a cursor that is not ours."""
-    if cursor is not None and not re.fullmatch(r"\d{1,9}", cursor):
-        raise InvalidInput("`cursor` is not one that this action answered.", field="params.cursor")
-    return int(cursor or 0)
 
 
 def _next_offset(answer: Answer, skip: int, returned: int) -> str | None:

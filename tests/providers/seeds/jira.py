@@ -35,6 +35,11 @@ async def _writes(world: World, call: Call) -> None:
     await call.http.put(f"{V3}/issue/SUP-77/assignee", {"accountId": "admin-account"})
 
 
+async def _slow_writes(world: World, call: Call) -> None:
+    world.sandbox.clock.offset += 0.15  # slower than the limit of two seconds
+    await _writes(world, call)
+
+
 SEEDS = Seeds(
     person=_person,
     phones=False,
@@ -83,5 +88,6 @@ SEEDS = Seeds(
               {"points": 30, "retry_after": False}, (1, 3600)),
         Limit("burst", lambda _, call: call.http.get(f"{V3}/myself"), pause=(1, 1), most=101),
         Limit("writes to one issue", _writes, pause=(1, 2), most=21),
+        Limit("writes to one issue, at a slower pace", _slow_writes, pause=(1, 30), most=101),
     ),
 )  # fmt: skip
