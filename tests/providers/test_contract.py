@@ -10,6 +10,7 @@ import itertools
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, Contact
@@ -443,6 +444,20 @@ async def test_a_listing_action_walks_page_by_page(world, provider, seeds, call,
     else:
         pytest.fail("the walk has no end")
     assert len(seen) == len(set(seen))
+    whole = await action.run(provider, call, action.params.model_validate({**asked, "limit": 100}))
+    assert len(whole.items) > 1, "one page shows no walk"
+    assert set(seen) == {item["id"] for item in whole.items}
+    assert whole.next_cursor is None
+
+
+@EVERY_PAGED
+@shows("actions")
+@pytest.mark.parametrize("limit", [0, 101, -1, "many", 1.5])
+async def test_a_limit_that_is_none_is_refused_before_anything_is_sent(provider, name, limit):
+    action = provider.actions[name]
+    with pytest.raises(ValidationError) as refused:
+        action.params.model_validate({**action.example, "limit": limit})
+    assert ("limit",) in {error["loc"] for error in refused.value.errors()}
 
 
 @EVERY_ACTION

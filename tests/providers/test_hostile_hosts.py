@@ -96,6 +96,7 @@ def hostile(good: str) -> list[str]:
     found += [f"{name}{space}{tail}" for space in SPACES] + [f"{look}{tail}" for look in LOOKALIKES]
     found += [f"{name}{mark}{tail}" for mark in MARKS] + [f"{good}{mark}" for mark in MARKS]
     found += [f"{mark}{good}" for mark in MARKS]
+    found += [good.upper(), good.title(), f"{good.upper()}.EVIL.COM", f"EVIL.COM#{tail}", f"EVIL.COM{tail.upper()}#"]
     found += [f"{good}.", f".{good}", f"{good}:8080", f"{good}:0443", f"{good}:443", f"user@{good}", f"user:pw@{good}"]
     found += [f"{good}.{suffix}" for suffix in SUFFIXES] + [f"{good}-{suffix}" for suffix in SUFFIXES if "." in suffix]
     if domain:

@@ -65,6 +65,7 @@ SEEDS = Seeds(
     },
     params=lambda world: {
         "get_invitees": {"event_id": EVENT},
+        "get_scheduled_events": {"status": "active"},
         "get_available_times": {
             "event_type": KIND,
             "start_time": monday(world, 8),

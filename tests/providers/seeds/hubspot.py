@@ -95,7 +95,9 @@ SEEDS = Seeds(
     world=lambda _: {
         "deals": [{"properties": {"dealname": f"Deal {n}"}} for n in range(3)],
         "companies": [{"properties": {"name": f"Company {n}"}} for n in range(3)],
+        "contacts": [{"properties": {"lastname": "Walker", "email": f"walker{n}@example.com"}} for n in range(3)],
     },
+    params=lambda _: {"search_contacts": {"query": "Walker"}},
     account=lambda n: ({"hub_id": n, "user_id": n}, {}),
     errors=ERRORS,
     limits=(

@@ -40,8 +40,10 @@ SEEDS = Seeds(
     world=lambda _: {
         "deals": [{"title": f"Deal {n}", "value": 100 * n} for n in range(3)],
         "organizations": [{"name": f"Company {n}"} for n in range(3)],
+        "persons": [{"name": f"Walker {n}"} for n in range(3)],
         "leads": [{"id": f"adf21080-0e10-11eb-879b-05d71fb4260{n}", "title": f"Lead {n}"} for n in range(3)],
     },
+    params=lambda _: {"search_contacts": {"query": "Walker"}},
     account=lambda n: ({"company_id": n, "company_domain": f"acme{n}"}, {}),
     errors=(
         SheetError("unauthorized", 401, _error("unauthorized access", errorCode=401), TokenRefused),

@@ -38,13 +38,17 @@ SEEDS = Seeds(
         ),
     },
     world=lambda world: {
-        "event_types": [{"id": 11, "title": "Intro", "lengthInMinutes": 30}],
+        "event_types": [
+            {"id": 11, "title": "Intro", "lengthInMinutes": 30}, *({"title": f"Kind {n}"} for n in range(2)),
+        ],
+        "teams": [{"name": f"Team {n}"} for n in range(3)],
         "bookings": [
             {"uid": f"uid-{n}", **_booking(world, "Bob", "bob@example.com", "+15550000001")} for n in range(3)
         ],
         "routing_forms": [{"id": "form-1", "targets": [{"eventTypeId": 11}]}],
     },
     params=lambda world: {
+        "get_bookings": {"attendee_email": "bob@example.com"},
         "get_available_slots": {"event_type_id": 11, "start": monday(world)[:10], "end": monday(world)[:10]},
         "create_booking": {
             "event_type_id": 11,

@@ -123,10 +123,19 @@ SEEDS = Seeds(
         ),
     },
     world=lambda _: {
-        "users": [{"id": 35001, "name": "Bob", "email": "bob@example.com"}],
+        "users": [
+            {"id": 35001, "name": "Bob", "email": "bob@example.com"},
+            *({"name": f"Walker {n}"} for n in range(3)),
+        ],
+        "articles": [{"title": f"Refund {n}", "body": "<p>How.</p>"} for n in range(3)],
+        "macros": [{"title": f"Macro {n}"} for n in range(3)],
         "tickets": [{"id": 35436 + n, "subject": f"Ticket {n}", "requester_id": 35001} for n in range(3)],
     },
-    params=lambda _: {"get_tickets": {"user_id": "35001"}, "search_tickets": {"query": "Ticket"}},
+    params=lambda _: {
+        "get_tickets": {"user_id": "35001"},
+        "search_tickets": {"query": "Ticket"},
+        "search_contacts": {"query": "Walker"},
+    },
     account=lambda n: ({}, {"subdomain": f"acme{n}"}),
     errors=ERRORS,
     limits=(
