@@ -109,8 +109,11 @@ def connection(p: Provider) -> Iterator[str]:
     yield f"- Consent page `{p.oauth.authorize}`, token endpoint `{p.oauth.token}`."
     yield f"- PKCE (S256): {'yes' if p.oauth.pkce else 'no'}."
     life = p.oauth.expires_in
-    told = f"for {life:,} s" if life else "for an hour if they can be refreshed, else until they are refused"
-    yield f"- Access tokens live as the answer says; where it says nothing, {told}."
+    told = f"for {life:,} s" if life else "for an hour"
+    yield (
+        f"- Access tokens live as the answer says; where it says nothing, {told} if they can be refreshed, else until "
+        "they are refused."
+    )
     yield f"- {ROTATION[p.oauth.rotation]}."
     revokes = p.oauth.revoke or type(p).revoke is not Provider.revoke
     yield "- Disconnecting revokes the access." if revokes else "- Disconnecting cannot revoke the access."
