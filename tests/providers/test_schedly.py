@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from supportly.errors import (
     Conflict,
     InvalidInput,
+    NotFound,
     OutcomeUnknown,
     ProviderFailure,
     ProviderTimeout,
@@ -114,6 +115,17 @@ def test_each_resource_has_its_version(world, path, version):
     assert world.provider.headers("t", "GET", path, {}).get("cal-api-version") == version
 
 
+@pytest.mark.beside_the_contract
+@pytest.mark.parametrize("path", ["/v2/bookings", "/v2/slots?eventTypeId=11&start=2030-01-07&end=2030-01-08",
+                                  "/v2/event-types"])  # fmt: skip
+async def test_the_version_of_another_resource_is_not_found(seeded, path):
+    call = await seeded.call()
+    await call.http.get(path)
+    for version in ("", "2024-06-11", "2020-01-01"):
+        with pytest.raises(NotFound):
+            await call.http.get(path, headers={"cal-api-version": version})
+
+
 async def test_every_request_fits_the_contract(seeded):
     if not SPECS.exists():
         pytest.skip("the contracts are not part of the repository")
@@ -193,6 +205,16 @@ async def test_the_tenant_is_the_user_in_an_organization(world, organization):
     identity = await world.provider.identify(world.http(await world.tokens()))
     assert identity.tenant_key == f"301:{organization or '-'}"
     assert identity.facts["organization_id"] == str(organization or "")
+
+
+@pytest.mark.parametrize("rotation", ["none", "rotate", "rotate_with_grace", "rotate_with_reuse_detection"])
+async def test_what_comes_back_is_the_next_refresh_token_whether_they_rotate_or_not(world, rotation):
+    world.double.configure({"rotation": rotation})
+    first = await world.tokens()
+    second = await world.refresh(first)
+    assert (second.refresh_token == first.refresh_token) == (rotation == "none")
+    third = await world.refresh(second)
+    assert (await world.provider.identify(world.http(third))).tenant_key == "301:41"
 
 
 async def test_a_token_answer_without_scope_is_fine(world):

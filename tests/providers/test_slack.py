@@ -450,6 +450,19 @@ async def test_control_sequences_become_words(world):
     assert only.audience == "internal"
 
 
+@pytest.mark.parametrize("gone", [{"_deleted": True}, {"is_private": True, "is_member": False}])
+async def test_a_channel_that_the_app_cannot_see_any_more_is_named_and_nothing_is_kept_of_it(world, gone):
+    world.seed(messages=[message(world, 1, "Hello")])
+    call = await world.call(channels=[GENERAL], private_channels=True)
+    ((only,), _) = await read(world, call)
+    assert await world.provider.is_gone(call, "channels", only.external_id) is False
+    world.seed(channels=[{"id": GENERAL, **gone}])
+    with pytest.raises(InvalidInput, match=GENERAL) as refused:  # an empty walk would delete without a word
+        await read(world, call)
+    assert refused.value.details["field"] == "settings.channels"
+    assert await world.provider.is_gone(call, "channels", only.external_id) is True
+
+
 async def test_a_channel_that_is_no_channel_names_the_setting(world):
     for wrong in ("general", "D0123456789"):
         with pytest.raises(InvalidInput) as refused:

@@ -77,7 +77,10 @@ class SlackKnowledge(StreamsKnowledge):
         _, channel, stamp = [*external_id.split(":"), "", ""][:3]
         if not re.fullmatch(CHANNEL, channel) or not re.fullmatch(STAMP, stamp):
             return True
-        if channel not in call.settings.channels or not await _may_read(call, channel):
+        try:
+            if channel not in call.settings.channels or not await _may_read(call, channel):
+                return True
+        except InvalidInput:
             return True
         asked = {"channel": channel, "oldest": stamp, "latest": stamp, "inclusive": True, "limit": 1}
         rows = rows_of((await call.http.get("/conversations.history", asked)).body(), "messages")
@@ -99,8 +102,18 @@ async def _start(call: Call, since: str | None) -> Position:
 
 
 async def _may_read(call: Call, channel: str) -> bool:
-    """False for what must not be copied: channels of other companies, and private ones that were not opted in."""
-    row = row_of((await call.http.get("/conversations.info", {"channel": channel})).body(), "channel")
+    """False for what must not be copied: channels of other companies, and private ones that were not opted in.
+
+    Raises InvalidInput for one that the app cannot see: deleted, or private and the app not invited any more.
+    """
+    try:
+        answer = await call.http.get("/conversations.info", {"channel": channel})
+    except ProviderFailure as error:
+        if code_of(error) != "channel_not_found":
+            raise
+        text = f"Slack does not show the channel {channel} to the app: invite it there, or take the channel out."
+        raise InvalidInput(text, field="settings.channels") from None
+    row = row_of(answer.body(), "channel")
     if row.get("is_ext_shared") or row.get("is_im") or row.get("is_mpim"):
         return False
     return call.settings.private_channels or not row.get("is_private")
