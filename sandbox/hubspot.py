@@ -94,6 +94,21 @@ CONTACT_OWN = [
     "hs_searchable_calculated_phone_number",
     "hs_searchable_calculated_mobile_number",
 ]
+# What every answer about a post holds besides what it is about (contract of the posts, 2026-09).
+POST_TEXTS = (
+    "abTestId", "blogAuthorId", "campaign", "createdById", "domain", "dynamicPageDataSourceId",
+    "dynamicPageHubDbTableId", "featuredImage", "featuredImageAltText", "folderId", "footerHtml", "headHtml",
+    "linkRelCanonicalUrl", "mabExperimentId", "pageExpiryRedirectUrl", "password", "rssBody", "rssSummary",
+    "translatedFromId", "updatedById",
+)  # fmt: skip
+POST_SWITCHES = (
+    "archivedInDashboard", "enableDomainStylesheets", "enableGoogleAmpOutputOverride", "enableLayoutStylesheets",
+    "includeDefaultCustomCss", "pageExpiryEnabled", "publicAccessRulesEnabled", "publishImmediately",
+    "useFeaturedImage",
+)  # fmt: skip
+POST_NUMBERS = ("archivedAt", "dynamicPageDataSourceType", "pageExpiryDate", "pageExpiryRedirectId")
+POST_MAPS = ("layoutSections", "themeSettingsValues", "translations", "widgetContainers", "widgets")
+POST_LISTS = ("attachedStylesheets", "publicAccessRules", "tagIds")
 STAGES = [
     ("appointmentscheduled", "Appointment Scheduled", "0.2"), ("qualifiedtobuy", "Qualified To Buy", "0.4"),
     ("contractsent", "Contract Sent", "0.9"), ("closedwon", "Closed Won", "1.0"), ("closedlost", "Closed Lost", "0.0"),
@@ -116,34 +131,46 @@ class HubSpot(Double):
     }  # fmt: skip
     defaults: ClassVar[Record] = {
         "hub_id": 8800001, "user_id": 77001, "hub_domain": "sandbox-hub.example", "account_type": "STANDARD",
-        "introspect_fields": False, "token_errors": "v1", "knowledge_base": 200, "required_properties": [],
+        "introspect_fields": False, "token_errors": "dated", "knowledge_base": 200, "required_properties": [],
         "requests_per_ten_seconds": 110, "searches_per_second": 5, "ui_domain": "app.hubspot.com",
         # Private distribution alone has a quota by day; None: as for a marketplace app.
         "requests_per_day": None, "day_seconds": 86_400,
         # Not documented, so both answers are here: does a read by e-mail see secondary addresses, is case kept?
         "email_reads_secondary": True, "lowercase_emails": False,
+        # A property without a value: the contract knows texts only, so it is `absent`; or it is `null`.
+        "unset_properties": "absent",
+        # A post's times: `created` and `updated` of the contract, or `createdAt` and `updatedAt` of the guides.
+        "post_times": "updated",
     }  # fmt: skip
 
     def structure(self) -> None:
         self.links: dict[tuple[str, str], dict[tuple[str, str], set[int]]] = {}
         for name in (*CONTACT_TEXT, *CONTACT_OWN):
             self.save("property", self.complete("property", {"name": name, "hubspotDefined": True}))
+        dates = {"createdAt": self.stamp(), "updatedAt": self.stamp()}
         stages = [
             {
-                "id": key, "label": label, "displayOrder": place, "archived": False,
+                "id": key, "label": label, "displayOrder": place, "archived": False, **dates,
+                "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
                 "metadata": {"probability": probability, "isClosed": str(key.startswith("closed")).lower()},
             }
             for place, (key, label, probability) in enumerate(STAGES)
         ]  # fmt: skip
         self.save(
             "pipeline",
-            {"id": "default", "label": "Sales Pipeline", "displayOrder": 0, "stages": stages, "archived": False},
+            {
+                "id": "default",
+                "label": "Sales Pipeline",
+                "displayOrder": 0,
+                "stages": stages,
+                "archived": False,
+                **dates,
+            },
         )
         for number, first in ((501, "Olga"), (502, "Oscar")):
             self.save("owner", {
                 "id": str(number), "email": f"{first.lower()}@sandbox-hub.example", "firstName": first,
-                "lastName": "Owner", "userId": number, "createdAt": self.stamp(), "updatedAt": self.stamp(),
-                "archived": False,
+                "lastName": "Owner", "type": "PERSON", "userId": number, "archived": False, **dates,
             })  # fmt: skip
 
     # Hooks
@@ -190,8 +217,7 @@ class HubSpot(Double):
 
     def limited(self, policy: str) -> Reply:
         text = f"You have reached your {policy.lower()} limit."
-        body = {"status": "error", "message": text, "errorType": "RATE_LIMIT", "correlationId": str(uuid.uuid4())}
-        return Reply({**body, "policyName": policy}, 429)
+        return self.error(429, "RATE_LIMITS", text, errorType="RATE_LIMIT", policyName=policy)
 
     def error(self, status: int, category: str, message: str, **more: Any) -> Reply:
         body = {"status": "error", "message": message, "correlationId": str(uuid.uuid4()), "category": category}
@@ -218,6 +244,8 @@ class HubSpot(Double):
         }[failure]
         if self.settings["token_errors"] == "v1":
             return Reply({"status": status, "message": message, "correlationId": str(uuid.uuid4())}, 400)
+        if self.settings["token_errors"] == "standard":
+            return self.error(400, "VALIDATION_ERROR", message)
         kind = "invalid_client" if failure in ("client", "client_mismatch") else "invalid_grant"
         return self.error(400, "VALIDATION_ERROR", message, error=kind, error_description=message)
 
@@ -269,15 +297,19 @@ class HubSpot(Double):
     def complete(self, kind: str, record: Record) -> Record:
         now = self.stamp()
         if kind == "property":
-            base = {"label": record["name"], "type": "string", "fieldType": "text", "groupName": "contactinformation"}
-            return {
-                **base,
-                "hasUniqueValue": False,
-                "options": [],
-                "hubspotDefined": False,
-                "archived": False,
-                **record,
-            }
+            made = {
+                "label": record["name"], "description": "", "type": "string", "fieldType": "text", "hidden": False,
+                "groupName": "contactinformation", "hasUniqueValue": False, "options": [], "hubspotDefined": False,
+                "formField": False, "calculated": False, "externalOptions": False, "displayOrder": -1, "createdAt": now,
+                "updatedAt": now, "archived": False, **record,
+            }  # fmt: skip
+            rights = {"archivable": True, "readOnlyDefinition": False, "readOnlyValue": False}
+            made["modificationMetadata"] = rights | record.get("modificationMetadata", {})
+            made["options"] = [
+                {"label": option["value"], "hidden": False, "displayOrder": place, **option}
+                for place, option in enumerate(made["options"])
+            ]
+            return made
         number = str(record.get("id") or self.next_id())
         dates = {"createdAt": record.get("updatedAt", now), "updatedAt": now, "archived": False}
         if kind in CRM.values():
@@ -290,21 +322,32 @@ class HubSpot(Double):
             }
             self.associate(kind, number, associations)
             return self.stamped(kind, {**made, "id": number})
-        base = {"language": "en", "state": "PUBLISHED", "slug": f"item-{number}", **dates}
+        base: Record = {"language": "en", "state": "PUBLISHED", **dates}
         if kind == "blog_post":
+            state = record.get("state", "PUBLISHED")
             base |= {
-                "name": "", "htmlTitle": record.get("name", ""), "postBody": "", "postSummary": "",
-                "metaDescription": "",
-                "url": f"https://blog.sandbox-hub.example/item-{number}", "authorName": "Sandbox", "tagIds": [],
-                "currentState": record.get("state", "PUBLISHED"), "publishDate": dates["createdAt"],
-                "contentGroupId": "4401",
+                **dict.fromkeys(POST_TEXTS, ""), **dict.fromkeys(POST_SWITCHES, False),
+                **dict.fromkeys(POST_NUMBERS, 0), **{name: {} for name in POST_MAPS},
+                **{name: [] for name in POST_LISTS}, "abStatus": "master", "authorName": "Sandbox", "categoryId": 3,
+                "contentGroupId": "4401", "contentTypeCategory": "3", "name": "", "htmlTitle": record.get("name", ""),
+                "postBody": "", "postSummary": "", "metaDescription": "", "slug": f"item-{number}",
+                "url": f"https://blog.sandbox-hub.example/item-{number}", "currentState": state,
+                "currentlyPublished": state.startswith("PUBLISHED"), "publishDate": dates["createdAt"],
+                "publishedAt": dates["createdAt"],
             }  # fmt: skip
         if kind == "article":
-            base |= {"title": "", "subtitle": "", "body": "", "url": f"https://kb.sandbox-hub.example/item-{number}"}
+            base |= {
+                "title": "", "subtitle": "", "body": "", "path": f"item-{number}", "knowledgeBaseId": "5501",
+                "url": f"https://kb.sandbox-hub.example/item-{number}", "accessType": "PUBLIC", "accessGroupIds": [],
+                "archivedInDashboard": False, "tagIds": [], "publishedAt": dates["createdAt"],
+            }  # fmt: skip
         return {**base, **record, "id": number}
 
     def changed(self, kind: str, known: Record, changes: Record) -> Record:
         changes = {**changes, "id": known.get("id")} if kind != "property" else changes
+        if kind == "blog_post" and "state" in changes:
+            state = changes["state"]
+            changes = {"currentState": state, "currentlyPublished": state.startswith("PUBLISHED"), **changes}
         if kind not in CRM.values():
             return {**known, "updatedAt": self.stamp(), **changes}
         self.associate(kind, known["id"], changes.pop("associations", []))
@@ -409,8 +452,10 @@ class HubSpot(Double):
         return [item for item in self.records[kind].values() if not item["archived"]]
 
     def shown(self, kind: str, record: Record, wanted: Iterable[str], links: Iterable[str] = ()) -> Record:
-        names = {*SHOWN.get(kind, ACTIVITY_SHOWN), *wanted}
-        view = {**record, "properties": {name: record["properties"].get(name) for name in sorted(names)}}
+        names, own = {*SHOWN.get(kind, ACTIVITY_SHOWN), *wanted}, record["properties"]
+        absent = self.settings["unset_properties"] == "absent"
+        given = {name: own.get(name) for name in sorted(names) if own.get(name) is not None or not absent}
+        view = {**record, "properties": given}
         for plural in links:
             found = self.linked(kind, record["id"], CRM.get(plural, ""))
             if found:
@@ -473,10 +518,10 @@ class HubSpot(Double):
         size = self.page_size(request, "limit", 10, 100)
         names, links = request.values("properties"), request.values("associations")
         body: Record = {"results": [self.shown(kind, row, names, links) for row in rows[:size]]}
-        if len(rows) > size:
-            last = rows[size - 1]["id"]
-            body["paging"] = {"next": {"after": last, "link": f"https://{request.host}{request.path}?after={last}"}}
-        return Reply(body)
+        return Reply(body | (self.paging(request, rows[size - 1]["id"]) if len(rows) > size else {}))
+
+    def paging(self, request: Request, after: str) -> Record:
+        return {"paging": {"next": {"after": after, "link": f"https://{request.host}{request.path}?after={after}"}}}
 
     @routes.on("GET", OBJECTS + "/{type}/{id}")
     def get_object(self, request: Request, plural: str, key: str) -> Reply:
@@ -506,13 +551,16 @@ class HubSpot(Double):
         if not isinstance(inputs, list) or len(inputs) > most:
             raise Abort(self.error(400, "VALIDATION_ERROR", f"inputs must be a list of at most {most}"))
 
-    def batch(self, results: list[Record], absent: list[str], message: str, **error: str) -> Reply:
+    def batch(self, results: list[Record], absent: list[str], message: str) -> Reply:
         now = self.stamp()
         body: Record = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
         if not absent:
             return Reply(body)
-        fault = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": absent}}
-        return Reply({**body, "numErrors": 1, "errors": [{**fault, **error}]}, 207)
+        fault = {
+            "status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": absent},
+            "errors": [], "links": {},
+        }  # fmt: skip
+        return Reply({**body, "numErrors": 1, "errors": [fault]}, 207)
 
     @routes.on("POST", OBJECTS + "/{type}/search")
     def search(self, request: Request, plural: str) -> Reply:
@@ -545,9 +593,7 @@ class HubSpot(Double):
             rows.sort(key=sorting(by.lstrip("-")), reverse=down)
         page = [self.shown(kind, row, wanted.get("properties") or ()) for row in rows[after : after + limit]]
         body: Record = {"total": len(rows), "results": page}
-        if after + limit < len(rows):
-            body["paging"] = {"next": {"after": str(after + limit)}}
-        return Reply(body)
+        return Reply(body | (self.paging(request, str(after + limit)) if after + limit < len(rows) else {}))
 
     def fits(self, kind: str, record: Record, filters: list[Record]) -> bool:
         return all(self.fits_one(kind, record, item) for item in filters)
@@ -682,8 +728,10 @@ class HubSpot(Double):
         kind = self.crm_kind(request, plural)
         if to not in CRM or key not in self.records[kind] or other not in self.records[CRM[to]]:
             return self.not_found(request)
-        self.link((kind, key), (CRM[to], other), default_link(kind, CRM[to]))
-        return self.batch([{"from": {"id": key}, "to": {"id": other}}], [], "")
+        number = default_link(kind, CRM[to])
+        self.link((kind, key), (CRM[to], other), number)
+        spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": number}
+        return self.batch([{"from": {"id": key}, "to": {"id": other}, "associationSpec": spec}], [], "")
 
     @routes.on("POST", ASSOCIATIONS + "/{from}/{to}/batch/read")
     def read_associations(self, request: Request, plural: str, to: str) -> Reply:
@@ -695,9 +743,7 @@ class HubSpot(Double):
             targets = [
                 {
                     "toObjectId": key,
-                    "associationTypes": [
-                        {"category": "HUBSPOT_DEFINED", "typeId": n, "label": None} for n in sorted(types)
-                    ],
+                    "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": n} for n in sorted(types)],
                 }
                 for key, types in found
             ]
@@ -705,7 +751,7 @@ class HubSpot(Double):
                 rows.append({"from": {"id": str(item["id"])}, "to": targets})
             else:
                 absent.append(str(item["id"]))
-        return self.batch(rows, absent, "No associations found", subCategory="crm.associations.NO_ASSOCIATIONS_FOUND")
+        return self.batch(rows, absent, "No associations found")
 
     # Properties, pipelines, owners
 
@@ -745,7 +791,7 @@ class HubSpot(Double):
     def blog_post(self, request: Request, key: str) -> Reply:
         self.need(request, "content")
         found = self.records["blog_post"].get(key)
-        return Reply(found) if found else self.not_found(request)
+        return Reply(self.published("blog_post", found)) if found else self.not_found(request)
 
     @routes.on("GET", KNOWLEDGE)
     def knowledge_articles(self, request: Request) -> Reply:
@@ -758,7 +804,7 @@ class HubSpot(Double):
     def knowledge_article(self, request: Request, key: str) -> Reply:
         self.knowledge(request)
         found = self.records["article"].get(key)
-        return Reply(found) if found else self.not_found(request)
+        return Reply(self.published("article", found)) if found else self.not_found(request)
 
     def knowledge(self, request: Request) -> None:
         """Aborts where the account has no knowledge base (setting `knowledge_base`: 200, 403 or 404)."""
@@ -780,10 +826,18 @@ class HubSpot(Double):
         rows = [row for row in rows if row["archived"] == archived]
         total, after = len(rows), request.integer("after", 0)
         rows, size = [row for row in rows if int(row["id"]) > after], self.page_size(request, "limit", default, 100)
-        body: Record = {"total": total, "results": rows[:size]}
-        if len(rows) > size:
-            body["paging"] = {"next": {"after": rows[size - 1]["id"]}}
-        return Reply(body)
+        # The list of articles tells no total.
+        body: Record = {"total": total} if kind == "blog_post" else {}
+        body["results"] = [self.published(kind, row) for row in rows[:size]]
+        return Reply(body | (self.paging(request, rows[size - 1]["id"]) if len(rows) > size else {}))
+
+    def published(self, kind: str, record: Record) -> Record:
+        """A post or an article as its own interface shows it."""
+        view = {name: value for name, value in record.items() if name != "archived"}
+        if kind == "blog_post" and self.settings["post_times"] == "updated":
+            for own, name in (("createdAt", "created"), ("updatedAt", "updated")):
+                view[name] = view.pop(own)
+        return view
 
     @routes.on("GET", f"/cms/site-search/{V}/search")
     def site_search(self, request: Request) -> Reply:

@@ -93,7 +93,7 @@ class TestConnecting:
         assert "crm.objects.contacts.write" in tokens.scopes
         assert tokens.facts == {"hub_id": "8800001", "user_id": "77001"}
 
-    @pytest.mark.parametrize("shape", ["v1", "dated"])
+    @pytest.mark.parametrize("shape", ["v1", "dated", "standard"])
     async def test_a_revoked_grant_is_final_in_either_shape(self, world, shape):
         world.double.configure({"token_errors": shape})
         tokens = await world.tokens()
@@ -101,6 +101,17 @@ class TestConnecting:
         with pytest.raises(GrantRefused) as refused:
             await world.refresh(tokens)
         assert refused.value.reason == "revoked_by_user"
+
+    @pytest.mark.parametrize("shape", ["v1", "dated", "standard"])
+    async def test_a_wrong_secret_and_a_used_code_are_told_apart_in_every_shape(self, world, shape):
+        world.double.configure({"token_errors": shape})
+        code = (await world.consent())["code"]
+        await world.exchange(code, None)
+        with pytest.raises(GrantRefused):
+            await world.exchange(code, None)
+        world.client = type(world.client)(world.client.id, "wrong")
+        with pytest.raises(ClientRefused):
+            await world.exchange((await world.consent())["code"], None)
 
     @pytest.mark.parametrize("field", ["status", "category", "error"])
     @pytest.mark.parametrize(
@@ -259,7 +270,59 @@ class TestErrors:
         assert HubSpot().headroom(Answer(200, {}, b"", "POST", "/x/search"), "1") == []
 
 
+class TestSearches:
+    """The contract marks every member of a search but `query` as required, and knows sorts as texts."""
+
+    MEMBERS = frozenset({"filterGroups", "sorts", "properties", "limit", "after"})
+
+    async def test_every_search_is_whole(self, world):
+        call = await world.call()
+        world.double.configure({"enforce_scopes": False})
+        world.double.seed({"generate": {"products": 250}})
+        await world.provider.find(call, Contact(id=9, email="no@example.com", phone_number="+442079460958"), None)
+        search = world.provider.actions["search_contacts"]
+        await search.run(world.provider, call, search.params(query="ada"))
+        world.sandbox.clock.offset += 60
+        await walk(call, "products", (world.now - timedelta(days=1)).isoformat())
+        bodies = [request.request.object for request in world.requests("/search")]
+        assert len(bodies) == 5
+        for body in bodies:
+            assert self.MEMBERS <= set(body) <= self.MEMBERS | {"query"}
+            assert all(isinstance(sort, str) for sort in body["sorts"])
+            assert isinstance(body["after"], str)
+            assert isinstance(body["limit"], int)
+            filters = [one for group in body["filterGroups"] for one in group["filters"]]
+            assert all(isinstance(one["value"], str) for one in filters)
+
+    async def test_a_changed_order_of_products_is_asked_for_by_name(self, world):
+        call = await world.call()
+        world.double.configure({"enforce_scopes": False})
+        now = world.sandbox.clock.now()
+        stamps = (iso(now), iso(now - 9))
+        newer, older = world.seed(products=[{"properties": {"name": "P"}, "updatedAt": at} for at in stamps])
+        page = await world.provider.read_stream(call, "products", None, world.now.isoformat())
+        assert [document.external_id for document in page.documents] == [older, newer]
+
+
 class TestContacts:
+    @pytest.mark.parametrize("unset", ["absent", "null"])
+    async def test_a_property_without_a_value_is_absent_or_null(self, world, contact, unset):
+        world.double.configure({"unset_properties": unset})
+        call = await world.call()
+        seed_contact(world, lastname=None)
+        (record,) = await world.provider.find(call, contact, None)
+        assert ("city" in record.raw["properties"]) == (unset == "null")
+        assert (record.name, world.provider.current(record).get("city")) == ("Ada", None)
+        changed = {"city": "London", "email": contact.email}
+        assert [
+            n for n, v in changed.items() if not world.provider.same(n, v, world.provider.current(record).get(n))
+        ] == ["city"]
+        for name in ("get_deals", "get_companies"):
+            world.seed(deals=[{"properties": {"dealname": "D"}}], companies=[{"properties": {"name": "C"}}])
+            action = world.provider.actions[name]
+            (item, *_) = (await action.run(world.provider, call, action.params())).items
+            assert None in item.values()
+
     async def test_an_address_is_found_before_the_search_index_knows_it(self, world, contact):
         call = await world.call()
         world.double.configure({"search_lag_seconds": 600})
@@ -464,6 +527,13 @@ class TestLookup:
         assert shown["companies"][0]["name"] == "Acme"
         assert not world.requests("/crm/associations/"), "the links come with the contact"
 
+    async def test_a_contact_without_links_costs_no_further_reads(self, world, contact):
+        call = await world.call()
+        seed_contact(world)
+        (record,) = await world.provider.find(call, contact, None)
+        assert [await part for part in world.provider.parts(call, record).values()] == [[], [], []]
+        assert len(world.requests()) == 1
+
     async def test_a_record_from_a_list_reads_its_links(self, world):
         call = await world.call()
         key = seed_contact(world)
@@ -588,6 +658,13 @@ class TestKnowledge:
         assert await world.provider.is_gone(call, "blog_posts", draft)
         assert not await world.provider.is_gone(call, "blog_posts", live)
         assert await world.provider.is_gone(call, "blog_posts", "404404")
+
+    @pytest.mark.parametrize("times", ["updated", "updatedAt"])
+    async def test_a_post_is_dated_by_either_name(self, world, call, times):
+        world.double.configure({"post_times": times})
+        world.seed(blog_posts=[{"name": "Live", "postBody": "<p>Hi</p>", "updatedAt": "2026-03-01T10:00:00.000Z"}])
+        (document,) = (await world.provider.read_stream(call, "blog_posts", None, None)).documents
+        assert document.updated_at.isoformat() == "2026-03-01T10:00:00+00:00"
 
     async def test_what_members_alone_may_read_is_internal(self, world, call):
         world.seed(

@@ -21,7 +21,7 @@ async def test_a_contact_is_found_by_email_right_away_but_searched_only_later(wo
     await world.control("POST", "hubspot/settings", {"search_lag_seconds": 30})
     made = (await create(hubspot, email="Ada@B.co", firstname="Ada")).json()
     by_email = await hubspot("GET", f"{CONTACTS}/ada@b.co", params={"idProperty": "email", "properties": "phone"})
-    assert (by_email.json()["id"], by_email.json()["properties"]["phone"]) == (made["id"], None)
+    assert (by_email.json()["id"], by_email.json()["properties"].get("phone")) == (made["id"], None)
     query = {"filterGroups": [{"filters": [{"propertyName": "email", "operator": "EQ", "value": "ada@b.co"}]}]}
     assert (await hubspot("POST", f"{CONTACTS}/search", json=query)).json()["total"] == 0
     await world.control("POST", "clock", {"advance": 31})
@@ -153,3 +153,59 @@ async def test_deals_of_a_contact_with_stages(world, hubspot):
     assert [d["id"] for d in found] == [row["id"] for row in linked["results"]]
     assert found[0]["properties"]["amount"] == "10"
     assert (await hubspot("GET", "/crm/pipelines/2026-09/deals")).json()["results"][0]["stages"]
+
+
+async def test_answers_hold_what_the_contracts_require(world, hubspot):
+    await world.control("POST", "hubspot/settings", {"enforce_scopes": False, "page_size_max": 1})
+    made = (await create(hubspot, email="a@b.co")).json()
+    assert set(made) == {"id", "properties", "createdAt", "updatedAt", "archived"}
+    assert all(isinstance(value, str) for value in made["properties"].values())
+    await create(hubspot, email="b@b.co")
+    for listed in (
+        await hubspot("GET", CONTACTS),
+        await hubspot("POST", f"{CONTACTS}/search", json={"filterGroups": []}),
+    ):
+        following = listed.json()["paging"]["next"]
+        assert following["link"].endswith(f"after={following['after']}")
+    read = {"properties": [], "propertiesWithHistory": [], "inputs": [{"id": made["id"]}, {"id": "404"}]}
+    batch = (await hubspot("POST", f"{CONTACTS}/batch/read", json=read)).json()
+    assert {"status", "results", "startedAt", "completedAt"} <= set(batch)
+    assert {"category", "context", "errors", "links", "message", "status"} <= set(batch["errors"][0])
+    (pipeline,) = (await hubspot("GET", "/crm/pipelines/2026-09/deals")).json()["results"]
+    required = {"archived", "createdAt", "displayOrder", "id", "label", "updatedAt"}
+    assert required | {"stages"} <= set(pipeline)
+    assert required | {"metadata", "writePermissions"} <= set(pipeline["stages"][0])
+    (owner, *_) = (await hubspot("GET", "/crm/owners/2026-09")).json()["results"]
+    assert {"archived", "createdAt", "id", "type", "updatedAt"} <= set(owner)
+    await world.control("POST", "hubspot/seed", {"properties": [{"name": "plan", "options": [{"value": "pro"}]}]})
+    properties = (await hubspot("GET", "/crm/properties/2026-09/contacts")).json()["results"]
+    for item in properties:
+        assert {"description", "fieldType", "groupName", "label", "name", "options", "type"} <= set(item)
+        assert all({"hidden", "label", "value"} <= set(option) for option in item["options"])
+
+
+async def test_posts_and_articles_hold_what_the_contracts_require(world, hubspot):
+    await world.control("POST", "hubspot/settings", {"enforce_scopes": False})
+    await world.control("POST", "hubspot/seed", {"blog_posts": [{"name": "P"}], "articles": [{"title": "A"}]})
+    posts = (await hubspot("GET", "/cms/blogs/2026-09/posts")).json()
+    (post,) = posts["results"]
+    assert posts["total"] == 1
+    assert {"abStatus", "created", "currentState", "currentlyPublished", "language", "postBody", "publishDate", "state",
+            "tagIds", "updated", "url", "widgets"} <= set(post)  # fmt: skip
+    assert not set(post) & {"archived", "createdAt", "updatedAt"}
+    assert None not in post.values()
+    articles = (await hubspot("GET", "/cms/knowledge-base/2027-03-beta/articles")).json()
+    assert set(articles) == {"results"}
+    (article,) = articles["results"]
+    assert {"accessGroupIds", "accessType", "archivedInDashboard", "createdAt", "id", "knowledgeBaseId", "language",
+            "path", "state", "tagIds", "title", "updatedAt", "url"} <= set(article)  # fmt: skip
+
+
+async def test_every_error_names_its_category_and_its_correlation(world, hubspot):
+    await world.control("POST", "hubspot/settings", {"searches_per_second": 1})
+    answers = [await hubspot("POST", f"{CONTACTS}/search", json={}) for _ in range(2)]
+    answers += [await hubspot("GET", f"{CONTACTS}/404"), await create(hubspot, email="nobody")]
+    refused = [answer for answer in answers if answer.status_code >= 400]
+    assert [answer.status_code for answer in refused] == [429, 404, 400]
+    for answer in refused:
+        assert {"category", "correlationId", "message"} <= set(answer.json())

@@ -26,6 +26,9 @@ EXISTING: Final = re.compile(r"Existing ID: (\d+)")
 DEAD_GRANT: Final = {"BAD_REFRESH_TOKEN": "revoked_by_user", "BAD_AUTH_CODE": "code_refused"}
 BAD_CLIENT: Final = ("BAD_CLIENT_ID", "BAD_CLIENT_SECRET", "BAD_REDIRECT_URI")
 """Words of the token endpoint; the dated one may put them into `status`, `category` or `error`."""
+SAID: Final = {"refresh token": "BAD_REFRESH_TOKEN", "auth code": "BAD_AUTH_CODE", "client secret": "BAD_CLIENT_SECRET",
+               "client id": "BAD_CLIENT_ID"}  # fmt: skip
+"""What a message is about, where a standard error names none of these words."""
 PAUSES: Final = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0, "DAILY": 3600.0}
 """Seconds to wait by `policyName`, as HubSpot's SDK does; a day ends in the account's time zone, so ask hourly."""
 LOCKED, MIGRATING, BAD_TOKEN_AT_THE_EDGE = 423, 477, 530
@@ -113,7 +116,10 @@ class HubSpot(HubSpotContacts, HubSpotActivities, HubSpotKnowledge):
 
     def read_refusal(self, status: int, body: Mapping[str, Any]) -> SupportlyError | None:
         """HubSpot's own words, else RFC 6749's."""
-        for word in (str(body.get(name)) for name in ("status", "category", "error") if status >= 400):
+        words = [str(body.get(name)) for name in ("status", "category", "error")]
+        if status in (400, 401):
+            words += [word for said, word in SAID.items() if said in str(body.get("message")).casefold()]
+        for word in words if status >= 400 else ():
             more: dict[str, Any] = {"provider_status": status, "provider_code": word}
             if word in DEAD_GRANT:
                 text = "HubSpot no longer accepts this authorization."

@@ -105,7 +105,7 @@ class HubSpotActivities(LogsActivities):
             text = "`cursor` is not one of this search, or lies past the 10,000 contacts that HubSpot shows; narrow it."
             raise InvalidInput(text, field="params.cursor")
         wanted = {"query": params.query, "properties": list(SHOWN), "limit": params.limit}
-        body = await crm.search(call, "contacts", wanted | ({"after": params.cursor} if params.cursor else {}))
+        body = (await crm.search(call, "contacts", wanted | {"after": place})).body()
         records = [crm.contact(call.facts, row).model_dump(mode="json") for row in results(body)]
         following = crm.next_after(body, params.cursor)
         # HubSpot answers 400 past its cap, also where it named the page itself.

@@ -157,12 +157,14 @@ class HubSpotContacts(WritesContacts):
             if answer is None:
                 return None
             body = answer.body()
-            row = {**body, "properties": {**row.get("properties", {}), **body["properties"]}}
+            # They were asked for: where HubSpot names none, there are none.
+            links = {"associations": body.get("associations") or {}}
+            row = {**body, **links, "properties": {**row.get("properties", {}), **body["properties"]}}
         return crm.contact(call.facts, row)
 
     async def _search(self, call: Call, any_of: Sequence[tuple[str, str, str]]) -> list[Record]:
         groups = [{"filters": [{"propertyName": n, "operator": o, "value": v}]} for n, o, v in any_of]
-        hits = results(await crm.search(call, "contacts", {"filterGroups": groups, "limit": FIRST_PAGE}))
+        hits = results((await crm.search(call, "contacts", {"filterGroups": groups})).body())
         # Read again, because the index lags, and a search of 3,000 characters may not hold all property names.
         rows = await crm.read_batch(call, "contacts", [str(hit["id"]) for hit in hits], property_names(call))
         return [crm.contact(call.facts, row) for row in rows]

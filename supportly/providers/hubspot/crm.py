@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
-from supportly.provider import Call, PagedParams, timestamp
+from supportly.http import Answer
+from supportly.provider import FIRST_PAGE, Call, PagedParams, timestamp
 
 VERSION: Final = "2026-09"
 """The newest stable date version; 2026-03 still works, v1 to v4 end in 2027."""
@@ -135,9 +136,13 @@ async def page_of(
     return await read_batch(call, kind, shown, properties), shown[-1] if len(ids) > len(shown) else None
 
 
-async def search(call: Call, kind: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One search: `{results, total, paging?}`. Its index lags writes by moments up to minutes."""
-    return (await call.http.post(f"{OBJECTS}/{kind}/search", dict(wanted))).body()
+async def search(call: Call, kind: str, wanted: Mapping[str, Any]) -> Answer:
+    """One search: `{results, total, paging?}`. Its index lags writes by moments up to minutes.
+
+    The contract marks all of these members as required, and a sort as a property's name, `-` before it for descending.
+    """
+    whole = {"filterGroups": [], "sorts": [], "properties": [], "limit": FIRST_PAGE, "after": "0", **wanted}
+    return await call.http.post(f"{OBJECTS}/{kind}/search", whole)
 
 
 async def stage_labels(call: Call) -> dict[str, str]:

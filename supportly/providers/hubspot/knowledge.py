@@ -15,7 +15,7 @@ from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import NotFound, ProviderFailure, UnknownChoice
 from supportly.http import Answer, segment
 from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
-from supportly.providers.hubspot.crm import OBJECTS, SEARCH_DEPTH, VERSION, Row, next_after, page_url, results
+from supportly.providers.hubspot.crm import OBJECTS, SEARCH_DEPTH, VERSION, Row, next_after, page_url, results, search
 
 BLOG: Final = f"/cms/blogs/{VERSION}/posts"
 ARTICLES: Final = "/cms/knowledge-base/2027-03-beta/articles"
@@ -123,11 +123,11 @@ class HubSpotKnowledge(StreamsKnowledge):
             filters.append({"propertyName": by, "operator": "GT", "value": str(at.tie)})
         wanted = {
             "filterGroups": [{"filters": filters}],
-            "sorts": [{"propertyName": by, "direction": "ASCENDING"}],
+            "sorts": [by],
             "properties": list(PRODUCT),
             "limit": SEARCH_PAGE,
         }
-        return await call.http.post(f"{PRODUCTS}/search", wanted | ({"after": at.after} if at.after else {}))
+        return await search(call, "products", wanted | ({"after": at.after} if at.after else {}))
 
 
 def _start(stream: str, since: str | None) -> Position:

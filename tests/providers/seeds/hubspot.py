@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from supportly.errors import NotFound, ProviderFailure, SupportlyError, Throttled, TokenRefused
 from supportly.provider import Call
+from supportly.providers.hubspot import crm
 from tests.providers.harness import World
 from tests.providers.seeds.shape import Limit, Seeds, SheetError, StreamSeed, html
 
@@ -59,7 +60,7 @@ async def _read(_: World, call: Call) -> None:
 
 
 async def _search(_: World, call: Call) -> None:
-    await call.http.post("/crm/objects/2026-09/contacts/search", {})
+    await crm.search(call, "contacts", {})
 
 
 SEEDS = Seeds(
