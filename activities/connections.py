@@ -349,8 +349,9 @@ class ConnectionActivities:
         try:
             return await provider.revoke(http, replace(tokens, facts=facts), standard)
         except SupportlyError as error:
-            # A token that the provider no longer accepts needs no revocation.
-            if isinstance(error, ProviderFailure) and error.provider_status in (400, 401, 403, 404):
+            # A token that the provider no longer accepts needs no revocation; our own secret, refused, says nothing.
+            refused = isinstance(error, ProviderFailure) and error.provider_status in (400, 401, 403, 404)
+            if refused and not isinstance(error, ClientRefused):
                 return True
             error.retryable = True
             raise

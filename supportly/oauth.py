@@ -25,6 +25,8 @@ Rotation = Literal["none", "grace", "single_use", "single_use_with_reuse_detecti
 """What a refresh does to the old refresh token: nothing; it works a while longer; it is dead; its use kills all."""
 
 CLIENT_AUTH: Final = {"basic": "client_secret_basic", "body": "client_secret_post", "none": "none"}
+REFUSAL_WORDS: Final = ("error", "status", "category", "message", "error_description")
+"""Where a provider's token endpoint says what it refuses; HubSpot and Pipedrive refuse a wrong secret with 400 too."""
 LONGEST_LIFE_S: Final = 10 * 365 * 86_400.0
 """Ten years: a longer life is no date any more."""
 
@@ -63,6 +65,8 @@ class OAuth2:
     client_auth: Literal["basic", "body", "none"] | ClientAuthMethod = "body"
     revoke_client_auth: Literal["basic", "body"] | None = None
     """How the revocation authenticates the client, where it differs from the token endpoint."""
+    revoke_hint: bool = True
+    """False where the revocation documents `token` alone, without `token_type_hint`."""
     body: Literal["form", "json"] = "form"
     pkce: bool = False
     authorize_params: Mapping[str, str] = field(default_factory=dict)
@@ -218,11 +222,20 @@ class Engine:
         return self._tokens(facts, answer, now, refused, old=old)
 
     async def revoke(self, facts: OAuth2, client: Client, *, url: str, token: str, hint: str) -> None:
-        """Revoke one token (RFC 7009). An answer of 2xx, or one that says it is gone already, is success."""
+        """Revoke one token (RFC 7009). An answer of 2xx, or one that says it is gone already, is success.
+
+        Raises ClientRefused where the provider does not know our client: then nothing was revoked.
+        """
         _check(url)
         facts = replace(facts, client_auth=facts.revoke_client_auth or facts.client_auth)
-        content, headers = _signed(facts, client, url, [("token", token), ("token_type_hint", hint)])
+        asked = [("token", token), *([("token_type_hint", hint)] if facts.revoke_hint else [])]
+        content, headers = _signed(facts, client, url, asked)
         answer = await self.outbound.send("POST", url, headers=headers, content=content)
+        body = answer.json() if answer.status in (400, 401, 403) and answer.is_json else None
+        words = [str(body.get(name)) for name in REFUSAL_WORDS] if isinstance(body, dict) else []
+        if any("client" in word.casefold() for word in words):
+            raise ClientRefused("The provider does not accept this app's id or secret; nothing was revoked.",
+                                provider_status=answer.status)  # fmt: skip
         if answer.status >= 400 and answer.status not in (400, 404):
             raise failure(answer)
 

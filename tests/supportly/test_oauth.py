@@ -309,6 +309,23 @@ async def test_revoking():
             await Wire(status, {}).engine.revoke(facts(), CLIENT, url=TOKEN_URL, token="t", hint="x")
 
 
+@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize("body", [
+    {"error": "invalid_client"}, {"error": "unauthorized_client"},
+    {"status": "BAD_CLIENT_SECRET", "message": "missing or invalid client secret"},
+    {"success": False, "message": "Invalid client: client is invalid"},
+])  # fmt: skip
+async def test_a_revocation_under_a_wrong_secret_is_none(status, body):
+    with pytest.raises(ClientRefused, match="nothing was revoked"):
+        await Wire(status, body).engine.revoke(facts(), CLIENT, url=TOKEN_URL, token="t", hint="refresh_token")
+
+
+async def test_a_revocation_without_a_hint_where_none_is_documented():
+    wire = Wire(body=b"")
+    await wire.engine.revoke(facts(revoke_hint=False), CLIENT, url=TOKEN_URL, token="t", hint="refresh_token")
+    assert "token_type_hint" not in wire.form
+
+
 def test_no_repr_shows_a_secret():
     shown = repr(Tokens("acc-secret", "ref-secret")) + repr(Client("id", "cli-secret"))
     assert "secret" not in shown.replace("client_secret", "")

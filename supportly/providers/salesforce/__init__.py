@@ -73,6 +73,7 @@ class Salesforce(SalesforceContacts, SalesforceActivities, SalesforceActions, Sa
         authorize=LOGIN + "/authorize",
         token=LOGIN + "/token",
         revoke=LOGIN + "/revoke",
+        revoke_hint=False,
         scopes=(
             Scope("api", "read and write contacts, tasks and notes, and read deals, companies, products and articles"),
             Scope("refresh_token", "stay connected while nobody is signed in"),
