@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import orjson
 
@@ -38,6 +39,12 @@ TEXTS = ("name", "company", "job_title", "city", "state", "country", "timezone",
 CONTACT = {*TEXTS, "emails", "phone_numbers", "custom_fields"}
 MOST_LISTED = 10  # e-mail addresses, and numbers, of one contact
 TITLE, BODY = 255, 10_000  # characters of a note
+TRACKING = ("utm_campaign", "utm_source", "utm_medium", "utm_content", "utm_term", "salesforce_uuid")
+QUESTIONS = {  # what a question holds besides its name
+    "questions": {"type": "text", "required": False, "answer_choices": None},
+    "custom_questions": {"type": "text", "enabled": True, "required": False, "answer_choices": [],
+                         "include_other": False},
+}  # fmt: skip
 DAY = 86_400
 WINDOW = 31 * DAY  # of available times in one call
 
@@ -58,6 +65,8 @@ class Calendly(Double):
         "user": "USER1", "organization": "ORG1", "user_name": "Robin Sandbox", "role": "owner", "plan": "paid",
         "withheld": [], "legacy_app": False, "names_in_token": True, "note_field": "contact", "reminders": True,
         "same_email": "refused", "contacts_of": "user", "per_minute": None,
+        # Calendly's reference tells of `uri`, `label` and `field_type`; a third party of `uuid`, `name` and `type`.
+        "definitions": "reference",
     }  # fmt: skip
 
     # OAuth
@@ -194,39 +203,58 @@ class Calendly(Double):
                 "event": self.uri("scheduled_events", event), "first_name": None, "last_name": None,
                 "timezone": "Etc/UTC", "questions_and_answers": [], "text_reminder_number": None,
                 "rescheduled": False, "old_invitee": None, "new_invitee": None, "no_show": None, "payment": None,
-                "reconfirmation": None, "routing_form_submission": None, "tracking": {},
+                "reconfirmation": None, "routing_form_submission": None, "tracking": dict.fromkeys(TRACKING),
+                "scheduling_method": None, "invitee_scheduled_by": None,
                 "cancel_url": f"https://calendly.com/cancellations/{key}",
                 "reschedule_url": f"https://calendly.com/reschedulings/{key}",
             }  # fmt: skip
+            first, _, last = str(record.get("name") or "").rpartition(" ")
+            base |= {"first_name": first or None, "last_name": last or None} if first else {}
             return base | {name: value for name, value in record.items() if name != "event"}
         extra: dict[str, Record] = {
-            "contact": {**dict.fromkeys(TEXTS), "emails": [], "phone_numbers": [], "custom_fields": [], "owner": user},
+            "contact": {
+                **dict.fromkeys(TEXTS), "emails": [], "phone_numbers": [], "custom_fields": [], "owner": user,
+                "app_url": f"https://calendly.com/app/contacts/{key}",
+            },
             "event_type": {
                 "name": "", "slug": key, "active": True, "admin_managed": False, "booking_method": "instant",
                 "color": "#0069ff", "custom_questions": [], "deleted_at": None, "description_plain": None,
                 "description_html": None, "duration": 30, "internal_note": None, "kind": "solo", "locations": None,
                 "pooling_type": None, "profile": {"type": "User", "owner": user, "name": "Robin Sandbox"},
+                "duration_options": None, "position": 0, "locale": "en",
                 "scheduling_url": f"https://calendly.com/sandbox/{key}", "secret": False, "type": "StandardEventType",
             },
             "scheduled_event": {
                 "name": "Meeting", "status": "active", "event_type": None, "location": None, "event_guests": [],
-                "event_memberships": [{"user": user}], "invitees_counter": {"total": 1, "active": 1, "limit": 1},
-                "meeting_notes_plain": None, "end_time": None,
+                "event_memberships": [self.host(user)], "invitees_counter": {"total": 1, "active": 1, "limit": 1},
+                "meeting_notes_plain": None, "meeting_notes_html": None, "end_time": None,
             },
             "routing_form": {
                 "organization": self.uri("organizations", self.settings["organization"]), "name": "",
                 "status": "published", "questions": [],
             },
             "note": {"contact": None, "title": None, "body": None, "remind_at": None, "owner": user},
-            "custom_field": {"uuid": key, "name": "", "type": "text"},
+            "custom_field": {"uri": f"{API}/contacts/custom_field_definitions/{key}", "label": "",
+                             "field_type": "text", "options": None, "currency": None},
         }  # fmt: skip
         made = {**base, **extra[kind], **record, "id": key}
+        if kind == "custom_field" and made["options"]:
+            made["options"] = [
+                {"uuid": f"{key}-{place}", "label": label, "color": None} for place, label in enumerate(made["options"])
+            ]
+        for name, usual in QUESTIONS.items():
+            if isinstance(made.get(name), list):
+                places = [{"uuid": f"q{n}"} if name == "questions" else {"position": n} for n in range(len(made[name]))]
+                made[name] = [{**place, **usual, **asked} for place, asked in zip(places, made[name], strict=True)]
         if kind == "scheduled_event":
             made["start_time"] = made.get("start_time") or now
             made["end_time"] = made["end_time"] or iso(epoch(made["start_time"]) + 1800, "microseconds")
         if kind == "event_type" and made["description_html"] and made["description_plain"] is None:
             made["description_plain"] = re.sub(r"<[^>]+>", " ", made["description_html"]).strip()
         return made
+
+    def host(self, user: str) -> Record:
+        return {"user": user, "user_email": "robin@sandbox.example", "user_name": "Robin Sandbox"}
 
     def changed(self, kind: str, known: Record, changes: Record) -> Record:
         return {**known, "updated_at": self.stamp(), **changes}
@@ -250,7 +278,21 @@ class Calendly(Double):
     def public(self, record: Record) -> Record:
         """As the API shows it: the id is the last part of the URI, and owners of contacts are not told."""
         hidden = ("id", "owner") if "owner" in record and "slug" not in record else ("id",)
-        return {name: value for name, value in record.items() if name not in hidden}
+        shown = {name: value for name, value in record.items() if name not in hidden}
+        if "emails" in record:
+            shown["custom_fields"] = self.custom_values(record)
+        return shown
+
+    def custom_values(self, contact: Record) -> list[Record]:
+        """Every defined field with the contact's value: what is unset is null, or an empty list."""
+        held = {item["uuid"]: item["value"] for item in contact["custom_fields"]}
+        if self.settings["definitions"] != "reference":
+            return [{"uuid": key, "value": value} for key, value in held.items()]
+        return [
+            {"uri": field["uri"], "label": field["label"],
+             "value": held.get(key, [] if field["field_type"] == "tags" else None)}
+            for key, field in self.records["custom_field"].items()
+        ]  # fmt: skip
 
     def one(self, request: Request, kind: str, key: str) -> Record:
         found = self.records[kind].get(key)
@@ -266,12 +308,14 @@ class Calendly(Double):
     def resource(self, record: Record, status: int = 200) -> Reply:
         return Reply({"resource": self.public(record)}, status)
 
-    def listed(self, request: Request, rows: Iterable[Record], sorts: tuple[str, ...] = ()) -> Reply:
+    def listed(
+        self, request: Request, rows: Iterable[Record], sorts: tuple[str, ...] = (), default: str = "created_at:asc"
+    ) -> Reply:
         """One page of `collection`; the token names the last record, so that pages move when records do."""
         raw = request.query.get("count", "20")
         if not raw.isdigit() or not 1 <= int(raw) <= 100:
             raise Abort(self.bad("count", "must be between 1 and 100"))
-        field, _, way = request.query.get("sort", "created_at:asc").partition(":")
+        field, _, way = request.query.get("sort", default).partition(":")
         if ("sort" in request.query and field not in sorts) or way not in ("asc", "desc"):
             raise Abort(self.bad("sort", f"is not one of {', '.join(sorts)}"))
         shown = sorted(rows, key=lambda r: (str(r.get(field) or ""), r["id"]), reverse=way == "desc")
@@ -288,11 +332,19 @@ class Calendly(Double):
         token = None
         if end < len(shown):
             token = base64.urlsafe_b64encode(orjson.dumps([end, page[-1]["id"]])).decode()
-        link = f"{API}{request.path}?page_token={token}&count={size}" if token else None
-        told = {"count": len(page), "next_page": link, "next_page_token": token}
+        before = None
+        if start:
+            first = max(0, start - size)
+            key = shown[first - 1]["id"] if first else ""
+            before = base64.urlsafe_b64encode(orjson.dumps([first, key])).decode()
+        kept = [(name, value) for name, value in request.pairs if name != "page_token"]
+        links = [f"{API}{request.path}?{urlencode([*kept, ('page_token', t)])}" if t else None for t in (token, before)]
         return Reply({
             "collection": [self.public(row) for row in page],
-            "pagination": {**told, "previous_page": None, "previous_page_token": None},
+            "pagination": {
+                "count": len(page), "next_page": links[0], "previous_page": links[1], "next_page_token": token,
+                "previous_page_token": before,
+            },
         })  # fmt: skip
 
     def within(self, request: Request, *, organization_only: bool = False) -> str | None:
@@ -336,12 +388,19 @@ class Calendly(Double):
             rows = [r for r in rows if emails & {e["email"].casefold() for e in r["emails"]}]
         if numbers := {n.strip() for n in request.query.get("phone_number", "").split(",") if n.strip()}:
             rows = [r for r in rows if numbers & {p["phone_number"] for p in r["phone_numbers"]}]
-        return self.listed(request, rows, ("updated_at", "created_at", "name"))
+        return self.listed(request, rows, ("updated_at", "created_at"))
 
     @routes.on("GET", "/contacts/custom_field_definitions")
     def definitions(self, request: Request) -> Reply:
         self.need(request, "contacts:read")
-        return self.listed(request, self.records["custom_field"].values())
+        fields = [(key, {k: v for k, v in f.items() if k != "id"}) for key, f in self.records["custom_field"].items()]
+        if self.settings["definitions"] != "reference":
+            fields = [
+                (key, {"uuid": key, "name": f["label"], "type": f["field_type"],
+                       "options": [o["label"] for o in f["options"] or []]})
+                for key, f in fields
+            ]  # fmt: skip
+        return Reply({"collection": [field for _, field in fields]})  # all at once, without pages
 
     @routes.on("GET", "/contacts/{uuid}")
     def contact(self, request: Request, key: str) -> Reply:
@@ -387,16 +446,20 @@ class Calendly(Double):
         field = self.records["custom_field"].get(str(item.get("uuid")))
         if field is None or set(item) != {"uuid", "value"}:
             raise Abort(self.bad("custom_fields", "is not a known custom field"))
-        value, kind = item["value"], field["type"]
+        value, kind = item["value"], field["field_type"]
+        # A choice is named by its uuid, or by its label where only one option has it.
+        options = [option for option in field["options"] or [] if value in (option["uuid"], option["label"])]
         good = (
             isinstance(value, int | float) and not isinstance(value, bool) if kind in ("number", "currency")
             else isinstance(value, list) and all(isinstance(v, str) for v in value) if kind == "tags"
             else isinstance(value, str) and bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value)) if kind == "date"
-            else value in field.get("options", []) if kind == "single_select"
+            else len(options) == 1 if kind == "single_select"
             else isinstance(value, str)
         )  # fmt: skip
         if value is not None and not good:
-            raise Abort(self.bad("custom_fields", f"{field['name']} has the wrong type or option"))
+            raise Abort(self.bad("custom_fields", f"{field['label']} has the wrong type or option"))
+        if kind == "single_select" and options:
+            item["value"] = options[0]["label" if self.settings["definitions"] != "reference" else "uuid"]
 
     @routes.on("POST", "/contacts")
     def create_contact(self, request: Request) -> Reply:
@@ -431,11 +494,13 @@ class Calendly(Double):
     @routes.on("GET", "/notes")
     def notes(self, request: Request) -> Reply:
         self.need(request, "contacts:read")
+        if odd := sorted(set(request.query) - {"contact", "count", "page_token"}):
+            raise Abort(self.bad(odd[0], "is not a known parameter"))
         wanted = set(request.values("contact"))
         if not 1 <= len(wanted) <= 10:
             raise Abort(self.bad("contact", "between 1 and 10 contacts are required"))
         rows = [r for r in self.records["note"].values() if r["contact"] in wanted and self.mine(request, "note", r)]
-        return self.listed(request, rows)
+        return self.listed(request, rows, default="updated_at:desc")
 
     @routes.on("POST", "/notes")
     def create_note(self, request: Request) -> Reply:
@@ -608,7 +673,7 @@ class Calendly(Double):
         event = self.complete("scheduled_event", {
             "name": kind["name"], "event_type": kind["uri"], "start_time": iso(start, "microseconds"),
             "end_time": iso(start + kind["duration"] * 60, "microseconds"),
-            "event_memberships": [{"user": kind["profile"]["owner"]}],
+            "event_memberships": [self.host(kind["profile"]["owner"])], "location": body.get("location"),
         })  # fmt: skip
         self.save("scheduled_event", event)
         made = self.complete("invitee", {
@@ -638,7 +703,7 @@ class Calendly(Double):
 
     @routes.on("POST", "/scheduling_links")
     def scheduling_link(self, request: Request) -> Reply:
-        self.need(request, "event_types:read")
+        self.need(request, "scheduling_links:write")
         body = self.json(request)
         if body.get("max_event_count") != 1:
             raise Abort(self.bad("max_event_count", "must be 1"))

@@ -131,7 +131,7 @@ class HubSpot(Double):
     }  # fmt: skip
     defaults: ClassVar[Record] = {
         "hub_id": 8800001, "user_id": 77001, "hub_domain": "sandbox-hub.example", "account_type": "STANDARD",
-        "introspect_fields": False, "token_errors": "dated", "knowledge_base": 200, "required_properties": [],
+        "introspect_fields": False, "token_errors": "both", "knowledge_base": 200, "required_properties": [],
         "requests_per_ten_seconds": 110, "searches_per_second": 5, "ui_domain": "app.hubspot.com",
         # Private distribution alone has a quota by day; None: as for a marketplace app.
         "requests_per_day": None, "day_seconds": 86_400,
@@ -219,9 +219,9 @@ class HubSpot(Double):
         text = f"You have reached your {policy.lower()} limit."
         return self.error(429, "RATE_LIMITS", text, errorType="RATE_LIMIT", policyName=policy)
 
-    def error(self, status: int, category: str, message: str, **more: Any) -> Reply:
+    def error(self, code: int, category: str, message: str, **more: Any) -> Reply:
         body = {"status": "error", "message": message, "correlationId": str(uuid.uuid4()), "category": category}
-        return Reply({**body, **more}, status)
+        return Reply({**body, **more}, code)
 
     def not_found(self, request: Request) -> Reply:
         return self.error(404, "OBJECT_NOT_FOUND", "Unable to find the requested resource")
@@ -242,8 +242,11 @@ class HubSpot(Double):
             "body": ("BAD_REQUEST", "the body must be form encoded"),
             "grant_type": ("BAD_GRANT_TYPE", "missing or unknown grant type"),
         }[failure]
+        # Not documented for the dated endpoint: v1's words, the standard error, or both in one body.
         if self.settings["token_errors"] == "v1":
             return Reply({"status": status, "message": message, "correlationId": str(uuid.uuid4())}, 400)
+        if self.settings["token_errors"] == "both":
+            return self.error(400, "VALIDATION_ERROR", message, status=status)
         if self.settings["token_errors"] == "standard":
             return self.error(400, "VALIDATION_ERROR", message)
         kind = "invalid_client" if failure in ("client", "client_mismatch") else "invalid_grant"

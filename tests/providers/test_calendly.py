@@ -11,7 +11,7 @@ from supportly.contracts.contacts import ActivityJob, Contact
 from supportly.errors import InvalidInput, ProviderFailure, Throttled, UnsupportedByProvider
 from supportly.oauth import GrantRefused
 from supportly.providers import get
-from supportly.providers.calendly import api
+from supportly.providers.calendly import api, custom_fields
 from tests.providers.harness import World
 from tests.providers.seeds.shape import monday
 
@@ -54,6 +54,7 @@ async def test_the_client_speaks_basic_to_the_token_endpoint_and_in_the_body_to_
     sent = world.requests("/oauth/revoke")[-1].request
     assert (sent.object["client_id"], sent.object["client_secret"]) == (world.client.id, world.client.secret)
     assert "authorization" not in sent.headers
+    assert set(sent.object) == {"client_id", "client_secret", "token"}
     assert world.double.grants[0].revoked
 
 
@@ -163,11 +164,18 @@ async def test_contacts_of_a_team_mate(world, whose, count):
     assert len(await world.provider.find(await world.call(), ADA, None)) == count
 
 
-async def test_one_bad_custom_field_would_refuse_the_whole_contact_and_is_left_out(world):
-    plan, seats, tags, since = world.seed(custom_fields=[
-        {"name": "Plan", "type": "single_select", "options": ["growth", "starter"]},
-        {"name": "Seats", "type": "number"}, {"name": "Tags", "type": "tags"}, {"name": "Since", "type": "date"},
-    ])  # fmt: skip
+FIELDS = [
+    {"label": "Plan", "field_type": "single_select", "options": ["growth", "starter"]},
+    {"label": "Seats", "field_type": "number"}, {"label": "Tags", "field_type": "tags"},
+    {"label": "Since", "field_type": "date"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["reference", "third party"])
+async def test_one_bad_custom_field_would_refuse_the_whole_contact_and_is_left_out(world, shape):
+    """Definitions and values have `uri`, `label` and `field_type`; a third party tells of `uuid`, `name` and `type`."""
+    world.double.configure({"definitions": shape})
+    plan, seats, tags, since = world.seed(custom_fields=FIELDS)
     world.seed(contacts=[contact()])
     call = await world.call()
     record = await found(world, call)
@@ -176,11 +184,39 @@ async def test_one_bad_custom_field_would_refuse_the_whole_contact_and_is_left_o
     assert (kept, set(skipped)) == ({}, set(wrong))
     good = {plan: "growth", seats: "5", tags: "vip, beta", since: "2026-01-31"}
     kept, skipped = await world.provider.writable(call, good, record)
-    assert (kept, skipped) == (good, {})
+    option = f"{plan}-0" if shape == "reference" else "growth"
+    assert (kept, skipped) == ({**good, plan: option}, {})
     updated = await world.provider.update(call, record, kept)
-    values = {item["uuid"]: item["value"] for item in updated.raw["custom_fields"]}
-    assert values == {plan: "growth", seats: 5, tags: ["vip", "beta"], since: "2026-01-31"}
-    assert {n: world.provider.current(updated)[n] for n in good} == good
+    stored = {item["uuid"]: item["value"] for item in world.double.records["contact"][record.id.rpartition("/")[2]][
+        "custom_fields"]}  # fmt: skip
+    assert stored == {plan: option, seats: 5, tags: ["vip", "beta"], since: "2026-01-31"}
+    assert {n: world.provider.current(updated)[n] for n in good} == {**good, plan: option}
+    assert await world.provider.writable(call, good, updated) == ({}, {}), "nothing is left to write"
+
+
+async def test_definitions_are_asked_for_without_parameters_and_unset_fields_are_not_set(world):
+    (plan, seats, tags, _) = world.seed(custom_fields=FIELDS)
+    world.seed(contacts=[contact()])
+    call = await world.call()
+    record = await found(world, call)
+    now = world.provider.current(record)
+    assert (now[plan], now[seats], now[tags]) == (None, None, None)
+    await world.provider.writable(call, {seats: "7"}, record)
+    assert world.requests("/contacts/custom_field_definitions")[-1].request.query == {}
+
+
+@pytest.mark.parametrize("value", ["uuid", "growth", {"uuid": "uuid", "label": "growth"}, {"label": "growth"}])
+def test_a_choice_is_set_whether_it_is_told_by_uuid_or_by_label(value):
+    field = {"uri": f"{API}/contacts/custom_field_definitions/f", "field_type": "single_select",
+             "options": [{"uuid": "uuid", "label": "growth", "color": None}]}  # fmt: skip
+    told = custom_fields.values_of({"custom_fields": [{"uri": field["uri"], "label": "Plan", "value": value}]})
+    assert custom_fields.checked(field, "growth") == ("uuid", "")
+    assert custom_fields.is_set(field, "uuid", told["f"])
+
+
+async def test_a_contact_is_shown_where_calendly_shows_it(world):
+    world.seed(contacts=[contact(id="c1")])
+    assert (await found(world, await world.call())).url == "https://calendly.com/app/contacts/c1"
 
 
 async def test_without_the_permission_for_contacts_invitees_are_read_and_nothing_is_written(world):
@@ -362,6 +398,33 @@ async def test_a_plan_without_booking_is_a_denial_with_its_reason(world):
                   invitee={"name": "Ada", "email": "ada@example.com"})  # fmt: skip
     assert (denied.value.provider_status, denied.value.retryable) == (403, False)
     assert "upgrade" in denied.value.message
+
+
+async def test_a_single_use_link_needs_its_own_permission(world):
+    world.seed(event_types=[{"id": "intro"}])
+    kind = f"{API}/event_types/intro"
+    made = await run(world, await world.call(), "create_scheduling_link", event_type=kind)
+    assert made.result["url"].startswith("https://calendly.com/d/")
+    world.double.configure({"withheld": ["scheduling_links:write"]})
+    with pytest.raises(ProviderFailure, match="scheduling_links:write"):
+        await run(world, await world.call(), "create_scheduling_link", event_type=kind)
+
+
+async def test_lists_name_both_neighbours_and_keep_what_was_asked(world):
+    world.seed(event_types=[{"id": f"k{n}", "name": f"K{n}"} for n in range(3)])
+    call = await world.call()
+    asked = {"organization": ORGANIZATION, "sort": "name:asc", "count": 1}
+    seen, token = [], None
+    for _ in range(3):
+        body = (await call.http.get("/event_types", {**asked, "page_token": token})).body()
+        told = body["pagination"]
+        assert set(told) == {"count", "next_page", "previous_page", "next_page_token", "previous_page_token"}
+        assert told["next_page"] is None or "sort=name%3Aasc" in told["next_page"]
+        seen.append((body["collection"][0]["name"], bool(told["previous_page_token"]), bool(told["next_page_token"])))
+        back, token = told["previous_page_token"], told["next_page_token"]
+    assert seen == [("K0", False, True), ("K1", True, True), ("K2", True, False)]
+    body = (await call.http.get("/event_types", {**asked, "page_token": back})).body()
+    assert [row["name"] for row in body["collection"]] == ["K1"]
 
 
 async def test_a_canceled_meeting_is_found_canceled_and_cannot_be_canceled_again(world):

@@ -93,7 +93,7 @@ class TestConnecting:
         assert "crm.objects.contacts.write" in tokens.scopes
         assert tokens.facts == {"hub_id": "8800001", "user_id": "77001"}
 
-    @pytest.mark.parametrize("shape", ["v1", "dated", "standard"])
+    @pytest.mark.parametrize("shape", ["both", "v1", "dated", "standard"])
     async def test_a_revoked_grant_is_final_in_either_shape(self, world, shape):
         world.double.configure({"token_errors": shape})
         tokens = await world.tokens()
@@ -102,7 +102,7 @@ class TestConnecting:
             await world.refresh(tokens)
         assert refused.value.reason == "revoked_by_user"
 
-    @pytest.mark.parametrize("shape", ["v1", "dated", "standard"])
+    @pytest.mark.parametrize("shape", ["both", "v1", "dated", "standard"])
     async def test_a_wrong_secret_and_a_used_code_are_told_apart_in_every_shape(self, world, shape):
         world.double.configure({"token_errors": shape})
         code = (await world.consent())["code"]

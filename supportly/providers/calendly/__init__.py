@@ -42,9 +42,11 @@ class Calendly(CalendlyNotes, CalendlyContacts, CalendlyActions, CalendlyKnowled
             Scope("scheduled_events:write", "to book and cancel meetings"),
             Scope("contacts:write", "to find and write contacts, and to log notes on them"),
             Scope("routing_forms:read", "to read routing forms"),
+            Scope("scheduling_links:write", "to make links for a single booking"),
         ),
         client_auth="basic",
         revoke_client_auth="body",
+        revoke_hint=False,
         pkce=True,
         # Documented: a refresh token is revoked as soon as the call that used it succeeds.
         rotation="single_use",
@@ -77,6 +79,7 @@ class Calendly(CalendlyNotes, CalendlyContacts, CalendlyActions, CalendlyKnowled
             "A note names its contact as `contact`; when Calendly's refusal names another field, that one is used.",
             "Whether a second contact with one address is refused: both answers work, and a refusal updates the first.",
             "The fields of a booking follow a third party's description.",
+            "Custom fields are read by `uri` and `field_type`, or by `uuid` and `type`: the descriptions differ.",
         ),
     )
 

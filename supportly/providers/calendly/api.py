@@ -97,6 +97,7 @@ def contact(row: Row) -> Record:
     return Record(
         id=str(row["uri"]),
         type="contact",
+        url=row.get("app_url") or None,  # since October 2026
         name=row.get("name") or None,
         email=primary(row.get("emails")),
         phone=numbers[0] if numbers else None,

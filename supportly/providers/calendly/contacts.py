@@ -10,7 +10,7 @@ from pydantic import Field
 from supportly.contracts.contacts import Contact, Record
 from supportly.errors import InvalidInput, ProviderFailure, UnsupportedByProvider
 from supportly.provider import Call, ProviderSettings, WritesContacts, absent_as_none, e164
-from supportly.providers.calendly import api
+from supportly.providers.calendly import api, custom_fields
 from supportly.providers.calendly.api import LIST, Row, row_of, rows_of
 
 MOST_LISTED: Final = 10
@@ -103,15 +103,15 @@ class CalendlyContacts(WritesContacts):
 
     def current(self, record: Record) -> Mapping[str, str | None]:
         """Plain fields, primary address, first number, and custom fields by the uuid of their definition."""
-        custom = {str(c["uuid"]): _text(c.get("value")) for c in record.raw.get("custom_fields") or [] if c.get("uuid")}
+        custom = custom_fields.values_of(record.raw)
         plain = {name: record.raw.get(name) for name in PLAIN}
         return {**custom, **plain, "email": record.email, "phone": record.phone}
 
     async def writable(
         self, call: Call, fields: dict[str, str], record: Record | None
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Leaves out what would make Calendly refuse the whole contact."""
-        skipped = {}
+        """Leaves out what would make Calendly refuse the whole contact, and names an option by its uuid."""
+        kept, skipped = dict(fields), {}
         if record and fields.get("email", "").casefold() in self.emails_of(record) - {(record.email or "").casefold()}:
             skipped["email"] = "It is another address of the contact already."
         if "phone" in fields and (number := e164(fields["phone"])) is None:
@@ -119,11 +119,14 @@ class CalendlyContacts(WritesContacts):
         elif record and "phone" in fields and number in self.phones_of(record):
             skipped["phone"] = "It is a number of the contact already."
         if custom := [name for name in fields if name not in (*PLAIN, "email", "phone")]:
-            known = await _definitions(call)
+            known = await custom_fields.definitions(call)
             for name in custom:
-                if why_not := _why_not(known.get(name), fields[name]):
+                kept[name], why_not = custom_fields.checked(known.get(name), fields[name])
+                if why_not:
                     skipped[name] = why_not
-        return {name: value for name, value in fields.items() if name not in skipped}, skipped
+                elif record and custom_fields.is_set(known[name], kept[name], self.current(record).get(name)):
+                    del kept[name]
+        return {name: value for name, value in kept.items() if name not in skipped}, skipped
 
     async def create(self, call: Call, contact: Contact, fields: Mapping[str, str]) -> Record:
         """Creates; an address is required and stands in for a missing name. A twin that a 409 reports is updated."""
@@ -167,8 +170,8 @@ class CalendlyContacts(WritesContacts):
             numbers = [p["phone_number"] for p in old.get("phone_numbers") or [] if p["phone_number"] != phone]
             body["phone_numbers"] = [{"phone_number": n} for n in (phone, *numbers)][:MOST_LISTED]
         if custom := [name for name in fields if name not in (*PLAIN, "email", "phone")]:
-            known = await _definitions(call)
-            body["custom_fields"] = [{"uuid": n, "value": _typed(known.get(n), fields[n])} for n in custom]
+            known = await custom_fields.definitions(call)
+            body["custom_fields"] = [{"uuid": n, "value": custom_fields.typed(known.get(n), fields[n])} for n in custom]
         return body
 
     def parts(self, call: Call, record: Record) -> Mapping[str, Awaitable[Any]]:
@@ -198,19 +201,6 @@ async def _notes(call: Call, record: Record) -> list[Row]:
     return sorted(notes, key=lambda note: str(note["at"] or ""), reverse=True)
 
 
-async def _definitions(call: Call) -> dict[str, Row]:
-    """Custom fields by uuid; the shape of a definition is unconfirmed, so the uuid may end its URI."""
-    found: dict[str, Row] = {}
-    token = None
-    while True:
-        asked = {"count": LIST, "page_token": token}
-        body = (await call.http.get("/contacts/custom_field_definitions", asked)).body()
-        for row in rows_of(body):
-            found[str(row.get("uuid") or str(row.get("uri") or "").rpartition("/")[2])] = row
-        if (token := api.next_token(body, token)) is None:
-            return found
-
-
 def reconnect() -> NoReturn:
     """Raises UnsupportedByProvider: there are only invitees, who cannot be written."""
     text = "Calendly has not granted access to contacts: reconnect, and allow it."
@@ -220,39 +210,3 @@ def reconnect() -> NoReturn:
 def _explain(error: ProviderFailure) -> None:
     if api.is_denied(error):
         reconnect()
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return None if value is None else str(value)
-
-
-def _options(known: Row) -> list[str]:
-    listed = known.get("options") or []
-    return [str(o.get("value") or o.get("label") or o.get("name")) if isinstance(o, dict) else str(o) for o in listed]
-
-
-def _why_not(known: Row | None, value: str) -> str:
-    """Why a value would be refused, and the whole contact with it; empty when it is good."""
-    if known is None:
-        return "Calendly has no such field; custom fields are named by the uuid of their definition."
-    if known.get("type") in ("number", "currency"):
-        try:
-            float(value)
-        except ValueError:
-            return "The field holds a number."
-    if known.get("type") == "date" and not (len(value) == len("2026-01-31") and value.replace("-", "").isdigit()):
-        return "The field holds a date such as 2026-01-31."
-    if known.get("type") == "single_select" and value not in _options(known):
-        return "The value is none of the field's options."
-    return ""
-
-
-def _typed(known: Row | None, value: str) -> Any:
-    """The value in the type of its field."""
-    kind = (known or {}).get("type")
-    if kind in ("number", "currency"):
-        number = float(value)
-        return int(number) if number.is_integer() else number
-    return [part.strip() for part in value.split(",") if part.strip()] if kind == "tags" else value
