@@ -57,6 +57,7 @@ class Stripe(Double):
         "account_id": "acct_1Sandbox",
         "livemode": False, "country": "IE", "account_name": "Sandbox Shop",
         "per_second": 25, "searches_per_second": 20,
+        "stored_failures": 0,  # how many of the next keyed writes end with a 500, which their key then repeats
     }  # fmt: skip
 
     def structure(self) -> None:
@@ -388,7 +389,11 @@ class Stripe(Double):
                 )
                 raise Abort(self.error(400, text, kind="idempotency_error"))
             return Reply(known[1].body, known[1].status, {"idempotent-replayed": "true"})
-        reply = write()
+        if self.settings["stored_failures"]:
+            self.settings["stored_failures"] -= 1
+            reply = self.error(500, "An unknown error occurred", kind="api_error")
+        else:
+            reply = write()
         self.idempotent[account, key] = (same, reply)
         return reply
 

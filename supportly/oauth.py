@@ -79,6 +79,8 @@ class OAuth2:
     scope_in_token_request: bool = False
     shared_grant: bool = False
     """Connections to one provider account share a grant, so that only the last one may revoke it."""
+    refreshes: bool = True
+    """False where an access token lives until it is revoked: a refresh token that comes along is not kept."""
     rotation: Rotation = "single_use"
     expires_in: int | None = None
     """Life in seconds of an access token when the answer names none; None: it never expires."""
@@ -269,7 +271,7 @@ class Engine:
             if answer.status < 300:
                 raise ProviderFailure("The token answer holds no access token.", provider_status=answer.status)
             raise failure(answer, message=str(body.get("error_description") or body.get("message") or ""))
-        fresh = body.get("refresh_token") or (old.refresh_token if old else None)
+        fresh = (body.get("refresh_token") or (old.refresh_token if old else None)) if facts.refreshes else None
         # Without a stated life and a way to refresh, a token is used until it is refused.
         life = _life(body.get("expires_in")) or (facts.expires_in if fresh else None)
         granted = body.get("scope") or body.get("scopes") or ""

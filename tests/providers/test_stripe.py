@@ -122,6 +122,39 @@ async def test_a_create_repeated_under_its_key_makes_one_customer(world):
     assert not refused.value.retryable
 
 
+async def test_a_stored_500_is_left_behind_by_another_key_after_a_look(world):
+    call = await world.call("op-9")
+    world.double.configure({"stored_failures": 1})
+    with pytest.raises(ProviderFailure) as failed:  # Stripe's own answer, which may be tried again
+        await world.provider.create(call, ADA, {"name": "Ada", "email": "ada@example.com"})
+    assert (failed.value.provider_status, failed.value.retryable) == (500, True)
+    made = await world.provider.create(call, ADA, {"name": "Ada", "email": "ada@example.com"})
+    keys = [r.request.headers["idempotency-key"] for r in world.requests("/v1/customers", "POST")]
+    assert keys == ["supportly:op-9:create", "supportly:op-9:create", "supportly:op-9:create-2"]
+    assert list(world.double.records["customer"]) == [made.id]
+    methods = [r.request.method for r in world.requests()]
+    assert methods[:2] == ["POST", "POST"]
+    assert (set(methods[2:-1]), methods[-1]) == ({"GET"}, "POST"), "a look comes before the other key"
+    again = await world.provider.create(call, ADA, {"name": "Ada", "email": "ada@example.com"})
+    assert again.id == made.id
+
+
+async def test_what_a_failed_write_made_after_all_is_found_and_not_made_twice(world):
+    call = await world.call("op-9")
+    world.double.configure({"stored_failures": 1})
+    with pytest.raises(ProviderFailure):
+        await world.provider.create(call, ADA, {"email": "ada@example.com"})
+    (key,) = world.seed(customers=[{"email": "ada@example.com"}])
+    assert (await world.provider.create(call, ADA, {"email": "ada@example.com"})).id == key
+    assert len(world.double.records["customer"]) == 1
+
+
+async def test_connect_keeps_no_refresh_token_since_nothing_expires(connect, world):
+    tokens = await connect.tokens()
+    assert (tokens.expires_at, tokens.refresh_token) == (None, None)
+    assert (await world.tokens()).refresh_token
+
+
 async def test_an_address_is_found_at_once_whatever_search_says(world):
     world.double.configure({"search_lag_seconds": 3600})
     world.seed(customers=[{"name": "Ada", "email": "ada@example.com"}])

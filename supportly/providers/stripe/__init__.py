@@ -57,6 +57,7 @@ class Stripe(StripeActions):
         assumed=(
             "An access token of Stripe Apps lives an hour (the answer names no life), a refresh token a year.",
             "Whether a refresh replaces the refresh token is unconfirmed; after a lost answer the old one is tried.",
+            "With Connect an access token lives until it is revoked: nothing is refreshed there.",
         ),
     )
 
@@ -140,6 +141,8 @@ class Stripe(StripeActions):
             error.retryable = {"true": True, "false": False}.get(told, error.retryable or parallel)
             if said.get("param"):
                 error.details["field"] = cleaned(said["param"])
+            if answer.status >= 500 and answer.headers.get("idempotent-replayed") == "true":
+                error.details["replayed"] = True
         return error
 
     def error_words(self, body: Mapping[str, Any]) -> tuple[str, str]:

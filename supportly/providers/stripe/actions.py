@@ -109,7 +109,7 @@ class StripeActions(StripeCustomers, StreamsKnowledge):
 
     @staticmethod
     async def _prices(call: Call, products: list[Row]) -> dict[str, list[Row]]:
-        """Active prices by product: of each product alone where they are few, else from the whole list."""
+        """Active prices by product, from the whole list: it can be filtered by one product only."""
         found: dict[str, list[Row]] = {}
         if not products:
             return found

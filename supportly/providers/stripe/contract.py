@@ -50,6 +50,7 @@ class Contract(BaseSettings):
                 token="https://connect.stripe.com/oauth/token",  # noqa: S106 (an address)
                 scopes=(Scope("read_write", "to find and write customers, and to read payments and products"),),
                 client_auth="body",
+                refreshes=False,
                 rotation="none",
                 keep=KEPT,
             )

@@ -21,6 +21,8 @@ LONGEST: Final[Mapping[str, int]] = {"name": 256, "email": 512, "phone": 20}
 """Characters of a field in the published specification; a metadata value has 500."""
 LONGEST_METADATA: Final = (40, 500)
 """Characters of a key and of a value."""
+STEPS: Final = ("create", "create-2", "create-3")
+"""Names of the attempts to create, each with an idempotency key of its own."""
 OUR_ID: Final = "supportly_contact_id"
 """Metadata key of the Supportly contact's id."""
 
@@ -65,7 +67,7 @@ class StripeCustomers(WritesContacts):
         return await self._search(call, f"phone:{quoted(phone)}")
 
     async def by_external_id(self, call: Call, contact_id: str) -> list[Record]:
-        """By our metadata, which a customer that we made or changed carries."""
+        """By our metadata, which a customer that we made carries."""
         found = await self._search(call, f'metadata["{OUR_ID}"]:{quoted(contact_id)}')
         return [r for r in found if (r.raw.get("metadata") or {}).get(OUR_ID) == contact_id]
 
@@ -97,11 +99,27 @@ class StripeCustomers(WritesContacts):
         return {name: value for name, value in kept.items() if name not in why}, why
 
     async def create(self, call: Call, contact: Contact, fields: Mapping[str, str]) -> Record:
-        """Creates with our id in the metadata; the operation is the idempotency key."""
+        """Creates with our id in the metadata; the operation is the idempotency key.
+
+        A 500 is stored under its key and comes again for a day: then a look, and another key where nothing is there.
+        """
         if not any(fields.get(name) for name in LONGEST):
             raise InvalidInput("A customer needs a name, an e-mail address or a phone number.", field="email")
         form = {**self._form(fields), f"metadata[{OUR_ID}]": str(contact.id)}
-        answer = await call.http.request("POST", CUSTOMERS, form=form, headers=_key(call, "create"))
+        *again, last = STEPS
+        for step in again:
+            try:
+                return await self._post(call, form, step)
+            except ProviderFailure as error:
+                if not error.details.get("replayed"):
+                    raise
+            if found := await self.find(call, contact, None):
+                return found[0]
+        return await self._post(call, form, last)
+
+    @staticmethod
+    async def _post(call: Call, form: Mapping[str, str], step: str) -> Record:
+        answer = await call.http.request("POST", CUSTOMERS, form=form, headers=_key(call, step))
         return shapes.customer(call, dict(answer.body()))
 
     async def update(self, call: Call, record: Record, fields: Mapping[str, str]) -> Record:
