@@ -446,12 +446,20 @@ class StreamsKnowledge(Provider):
 
 
 def e164(phone: str | None) -> str | None:
-    """`phone` in E.164, None when it is not a possible number with a country code."""
+    """`phone` in E.164, None when it is not a possible number with a country code.
+
+    Two leading zeros stand for the plus; a single one is dialled within a country, which it doesn't name.
+    """
     if not phone:
         return None
     text = phone.strip()
+    if not text.startswith("+"):
+        digits = re.sub(r"\D", "", text)
+        if digits.startswith("0") and not digits.startswith("00"):
+            return None
+        text = f"+{text.lstrip('0')}"
     try:
-        number = phonenumbers.parse(text if text.startswith("+") else f"+{text.lstrip('0')}", None)
+        number = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_possible_number(number):

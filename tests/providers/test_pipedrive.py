@@ -112,11 +112,32 @@ async def test_a_second_address_is_kept_when_the_first_changes(world):
     assert "secondary" in skipped["email"]
 
 
-@pytest.mark.parametrize("typed", ["+442071838750", "+44 20 7183 8750"])
+@pytest.mark.parametrize("typed", ["+442071838750", "+44 20 7183 8750", "020 7183 8750", "02071838750"])
 async def test_a_number_is_found_however_it_was_typed(world, typed):
     world.seed(persons=[person(emails=[], phones=[{"value": typed, "primary": True, "label": "work"}])])
     call = await world.call()
-    assert len(await world.provider.find(call, Contact(id=8, phone_number=ADA.phone_number), None)) == 1
+    (record,) = await world.provider.find(call, Contact(id=8, phone_number=ADA.phone_number), None)
+    assert record.phone == ADA.phone_number
+    assert record.raw["phones"][0]["value"] == typed
+
+
+async def test_a_number_without_its_country_is_no_other_countrys(world):
+    """Read as an international number, `020 7183 8750` would be one of Egypt (+20)."""
+    world.seed(persons=[person(emails=[], phones=[{"value": "020 7183 8750", "primary": True, "label": "work"}])])
+    call = await world.call()
+    for other in ("+2071838750", "+492071838750"):
+        assert await world.provider.find(call, Contact(id=8, phone_number=other), None) == []
+
+
+async def test_a_value_in_another_spelling_is_replaced_and_not_doubled(world):
+    phones = [{"value": "+44 20 7183 8750", "primary": True, "label": "work"}]
+    world.seed(persons=[person(phones=phones)])
+    call = await world.call()
+    (record,) = await world.provider.find(call, ADA, None)
+    fields = {"email": "Ada@Example.com", "phone": "+442071838750"}
+    updated = await world.provider.update(call, record, fields)
+    assert [e["value"] for e in updated.raw["emails"]] == ["Ada@Example.com"]
+    assert [p["value"] for p in updated.raw["phones"]] == ["+442071838750"]
 
 
 @pytest.mark.parametrize("shape", ["example", "schema"])

@@ -3,7 +3,7 @@
 import pytest
 
 from supportly.errors import InvalidInput
-from supportly.provider import offset
+from supportly.provider import e164, offset
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -16,3 +16,21 @@ def test_another_cursor_names_its_field(cursor):
     with pytest.raises(InvalidInput) as refused:
         offset(cursor)
     assert refused.value.details["field"] == "params.cursor"
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("+44 20 7183 8750", "+442071838750"),
+        ("0044 20 7183 8750", "+442071838750"),
+        ("44 20 7183 8750", "+442071838750"),
+        ("+44 (0)20 7183 8750", "+442071838750"),
+        ("020 7183 8750", None),  # dialled within a country: with a plus it would be a number of Egypt
+        ("(020) 7183 8750", None),
+        ("", None),
+        (None, None),
+        ("no number", None),
+    ],
+)
+def test_a_number_names_its_country_or_is_none(typed, read):
+    assert e164(typed) == read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -18,6 +19,10 @@ from supportly.providers.pipedrive.api import IDS, V1, V2, Row, row_of, rows_of
 
 HASH: Final = r"^[0-9a-f]{40}$"
 """A custom field's key; it is another one in every company."""
+
+
+STYLES: Final = (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.NATIONAL)
+"""Ways to write a number besides E.164; the last one without its country."""
 
 
 class PipedriveSettings(ProviderSettings):
@@ -76,12 +81,12 @@ class PipedrivePersons(WritesContacts):
         return await self._search(call, email, "email")
 
     async def by_phone(self, call: Call, phone: str) -> list[Record]:
-        """Numbers stay as they were typed, so both usual ways to write one are searched."""
-        spaced = phonenumbers.format_number(
-            phonenumbers.parse(phone, None), phonenumbers.PhoneNumberFormat.INTERNATIONAL
-        )
-        hits = await asyncio.gather(*(self._search(call, form, "phone") for form in dict.fromkeys((phone, spaced))))
-        return [record for found in hits for record in found]
+        """Numbers stay as they were typed, so the usual ways to write one are searched, also without the country."""
+        number = phonenumbers.parse(phone, None)
+        shown = [phonenumbers.format_number(number, style) for style in STYLES]
+        forms = dict.fromkeys((phone, *shown, re.sub(r"\D", "", shown[-1])))
+        hits = await asyncio.gather(*(self._search(call, form, "phone") for form in forms))
+        return [_with_country(record, phone) for found in hits for record in found]
 
     async def by_external_id(self, call: Call, contact_id: str) -> list[Record]:
         """By the custom field of the settings, where there is one."""
@@ -106,8 +111,9 @@ class PipedrivePersons(WritesContacts):
         return {str(e["value"]).strip().casefold() for e in record.raw.get("emails") or [] if e.get("value")}
 
     def phones_of(self, record: Record) -> set[str]:
-        """All numbers that name their country."""
-        return {n for p in record.raw.get("phones") or [] if (n := e164(str(p.get("value") or "")))}
+        """All numbers that name their country, and one that was found without it (see `by_phone`)."""
+        numbers = {n for p in record.raw.get("phones") or [] if (n := e164(str(p.get("value") or "")))}
+        return numbers | super().phones_of(record)
 
     def current(self, record: Record) -> Mapping[str, str | None]:
         """Name, primary address and number, and custom fields by their keys; the company is compared in `writable`."""
@@ -163,7 +169,8 @@ class PipedrivePersons(WritesContacts):
         body: dict[str, Any] = {"name": fields["name"]} if "name" in fields else {}
         for name, plural in (("email", "emails"), ("phone", "phones")):
             if name in fields:
-                old = [o for o in (record.raw.get(plural) or [] if record else []) if o["value"] != fields[name]]
+                there = record.raw.get(plural) or [] if record else []
+                old = [o for o in there if not self.same(name, fields[name], str(o["value"]))]
                 kept = [{"value": o["value"], "primary": False, "label": o.get("label") or "work"} for o in old]
                 body[plural] = [{"value": fields[name], "primary": True, "label": "work"}, *kept]
         if "company" in fields:
@@ -221,6 +228,19 @@ class PipedrivePersons(WritesContacts):
             for row in rows_of(notes.body())
         ]  # fmt: skip
         return sorted(found, key=lambda item: str(item["at"] or ""), reverse=True)
+
+
+def _with_country(record: Record, wanted: str) -> Record:
+    """The record; with `wanted` as its number where that stands there as it is dialled within its country."""
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(wanted, None))
+    for typed in (str(p.get("value") or "") for p in record.raw.get("phones") or []):
+        try:
+            number = phonenumbers.parse(typed, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) == wanted:
+            return record.model_copy(update={"phone": wanted})
+    return record
 
 
 def _options(known: Row | None) -> dict[str, str]:
