@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, ActivityKind, Contact, Record, RecordRef
 from supportly.contracts.knowledge import StreamPage
-from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, SupportlyError
+from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, ProviderFailure, SupportlyError
 from supportly.http import Answer, Cost, Headroom, Http, failure
 from supportly.oauth import OAuth2, Tokens, read_refusal
 
 FIRST_PAGE: Final = 100
 """Records that a lookup or an action asks for when the caller names no limit."""
+SAME_PAGE: Final = "The provider named the same page twice in a row; the walk was stopped."
 
 
 @dataclass(frozen=True)
@@ -483,6 +484,31 @@ def offset(cursor: str | None) -> int:
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}", cursor):
         raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
     return int(cursor or 0)
+
+
+def next_mark(found: object, here: object) -> str | None:
+    """The next page's mark (cursor, token, offset) as a text; None at the end.
+
+    Raises ProviderFailure when it is `here`, the page that was just asked for: a walk in a circle would never end.
+    """
+    if found is None or found == "":
+        return None
+    if here is not None and str(found) == str(here):
+        raise ProviderFailure(SAME_PAGE)
+    return str(found)
+
+
+class Place(BaseModel):
+    """Where a walk over a stream stands; a provider adds its fields. As JSON it is the stream's cursor."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def to(self, **changes: Any) -> Self:
+        """The place after this page. Raises ProviderFailure when it is the same one again."""
+        moved = self.model_copy(update=changes)
+        if moved == self:
+            raise ProviderFailure(SAME_PAGE)
+        return moved
 
 
 async def absent_as_none(record: Awaitable[Answer]) -> Answer | None:

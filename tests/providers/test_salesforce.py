@@ -601,6 +601,16 @@ async def test_with_an_external_id_field_a_contact_is_created_once(world, call, 
         await made(call, contact, **settings)
 
 
+async def test_an_upsert_names_its_field_in_the_address_alone(world, call, contact):
+    """A mapping may write the same field; in the body Salesforce would refuse it."""
+    world.double.configure({"custom_fields": {"Contact": "Supportly_Id__c:string(40)#"}})
+    own = with_settings(call, contact_id_field="Supportly_Id__c", field_mapping={"Supportly_Id__c": "id"})
+    record = await Salesforce().create(own, contact, {"Name": "Ada Lovelace", "Supportly_Id__c": "7"})
+    assert world.double.records["Contact"][record.id]["Supportly_Id__c"] == "7"
+    (upsert,) = [r.request.object for r in world.requests() if r.request.method == "PATCH"]
+    assert upsert == {"FirstName": "Ada", "LastName": "Lovelace"}
+
+
 async def test_an_external_id_field_that_is_not_there_is_named(call, contact):
     with pytest.raises(InvalidInput) as refused:
         await made(call, contact, contact_id_field="Nope__c")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from supportly.errors import InvalidInput
-from supportly.provider import e164, offset
+from supportly.errors import InvalidInput, ProviderFailure
+from supportly.provider import Place, e164, next_mark, offset
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -34,3 +34,27 @@ def test_another_cursor_names_its_field(cursor):
 )
 def test_a_number_names_its_country_or_is_none(typed, read):
     assert e164(typed) == read
+
+
+@pytest.mark.parametrize(
+    ("found", "here", "following"),
+    [(None, None, None), ("", "a", None), ("b", "a", "b"), (20, 10, "20"), (0, None, "0")],
+)
+def test_the_next_page_has_a_mark_or_there_is_none(found, here, following):
+    assert next_mark(found, here) == following
+
+
+@pytest.mark.parametrize(("found", "here"), [("a", "a"), (10, "10")])
+def test_a_walk_in_a_circle_is_stopped(found, here):
+    with pytest.raises(ProviderFailure, match="same page"):
+        next_mark(found, here)
+
+
+class Somewhere(Place):
+    page: int = 1
+
+
+def test_a_place_moves_or_is_refused():
+    assert Somewhere().to(page=2) == Somewhere(page=2)
+    with pytest.raises(ProviderFailure, match="same page"):
+        Somewhere(page=2).to(page=2)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import segment
-from supportly.provider import Call, timestamp
+from supportly.provider import Call, next_mark, timestamp
 
 BASE: Final = "https://api.calendly.com"
 LIST: Final = 100
@@ -37,10 +37,7 @@ def row_of(body: Mapping[str, Any]) -> Row:
 
 def next_token(body: Mapping[str, Any], token: str | None) -> str | None:
     """The token of the next page. Raises ProviderFailure when it is the one that was just asked for."""
-    found = (body.get("pagination") or {}).get("next_page_token")
-    if found and found == token:
-        raise ProviderFailure("Calendly named the same page twice in a row; the walk was stopped.")
-    return str(found) if found else None
+    return next_mark((body.get("pagination") or {}).get("next_page_token"), token)
 
 
 def path_of(uri: str, kind: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
-from supportly.provider import FIRST_PAGE, Call, PagedParams, timestamp
+from supportly.provider import FIRST_PAGE, Call, PagedParams, next_mark, timestamp
 
 VERSION: Final = "2026-09"
 """The newest stable date version; 2026-03 still works, v1 to v4 end in 2027."""
@@ -56,12 +56,7 @@ def results(body: Mapping[str, Any]) -> list[Row]:
 
 def next_after(body: Mapping[str, Any], after: str | None = None) -> str | None:
     """The `after` of the next page. Raises ProviderFailure when it is the one that was just asked for."""
-    found = ((body.get("paging") or {}).get("next") or {}).get("after")
-    if found is None or found == "":
-        return None
-    if str(found) == after:
-        raise ProviderFailure("HubSpot named the same page twice in a row; the walk was stopped.")
-    return str(found)
+    return next_mark(((body.get("paging") or {}).get("next") or {}).get("after"), after)
 
 
 def portions(names: Iterable[str]) -> list[str]:

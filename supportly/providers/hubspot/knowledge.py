@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import NotFound, ProviderFailure, UnknownChoice
 from supportly.http import Answer, segment
-from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
+from supportly.provider import Call, Place, Stream, StreamsKnowledge, absent_as_none, timestamp
 from supportly.providers.hubspot.crm import OBJECTS, SEARCH_DEPTH, VERSION, Row, next_after, page_url, results, search
 
 BLOG: Final = f"/cms/blogs/{VERSION}/posts"
@@ -34,10 +32,9 @@ PRODUCT: Final = ("name", "description", "price", "hs_sku", "hs_url", "recurring
 LIVE: Final = ("PUBLISHED", "PUBLISHED_OR_SCHEDULED", "PUBLISHED_AB", "PUBLISHED_AB_VARIANT")
 
 
-class Position(BaseModel):
+class Position(Place):
     """Where a walk stands."""
 
-    model_config = ConfigDict(frozen=True)
     phase: Literal["list", "search", "archived"] = "list"
     started: str = ""
     """When the walk began, ISO 8601; empty before the first answer."""
@@ -46,13 +43,6 @@ class Position(BaseModel):
     """Lowest modification time asked for, epoch milliseconds; 0: all."""
     tie: int | None = None
     """Search: more than 10,000 records share the time `floor`, and this is the last id read of them."""
-
-    def to(self, **changes: Any) -> Position:
-        """The position after this page. Raises ProviderFailure when it is the same one again."""
-        moved = self.model_copy(update=changes)
-        if moved == self:
-            raise ProviderFailure("HubSpot named the same page twice in a row; the walk was stopped.")
-        return moved
 
 
 class HubSpotKnowledge(StreamsKnowledge):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from supportly.contracts.contacts import Record
 from supportly.errors import ProviderFailure
-from supportly.provider import Call, timestamp
+from supportly.provider import SAME_PAGE, Call, next_mark, timestamp
 
 V1: Final = "/api/v1"
 V2: Final = "/api/v2"
@@ -38,10 +38,7 @@ def row_of(body: Mapping[str, Any]) -> Row:
 
 def next_cursor(body: Mapping[str, Any], cursor: str | None) -> str | None:
     """The cursor of the next v2 page. Raises ProviderFailure when it is the one that was just asked for."""
-    found = (body.get("additional_data") or {}).get("next_cursor")
-    if found and found == cursor:
-        raise ProviderFailure("Pipedrive named the same page twice in a row; the walk was stopped.")
-    return str(found) if found else None
+    return next_mark((body.get("additional_data") or {}).get("next_cursor"), cursor)
 
 
 def next_start(body: Mapping[str, Any], start: int) -> int | None:
@@ -53,7 +50,7 @@ def next_start(body: Mapping[str, Any], start: int) -> int | None:
     following = told.get("next_start")
     following = int(told["start"]) + int(told["limit"]) if following is None else int(following)
     if following <= start:
-        raise ProviderFailure("Pipedrive named the same page twice in a row; the walk was stopped.")
+        raise ProviderFailure(SAME_PAGE)
     return following
 
 

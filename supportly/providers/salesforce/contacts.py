@@ -209,8 +209,10 @@ class SalesforceContacts(WritesContacts):
         if not field:
             return made_id((await call.http.post(CONTACTS, dict(body))).body())
         path = f"{CONTACTS}/{segment(field)}/{contact.id}"
+        # The address names it: in the body Salesforce refuses it.
+        body = {name: value for name, value in body.items() if name not in ("Id", field)}
         try:
-            answer = await call.http.patch(path, dict(body))
+            answer = await call.http.patch(path, body)
             # Older versions answer an update with nothing at all.
             return made_id(answer.body() if answer.content else (await call.http.get(path, {"fields": "Id"})).body())
         except NotFound as error:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import ProviderFailure, UnknownChoice
 from supportly.http import segment
-from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
+from supportly.provider import Call, Place, Stream, StreamsKnowledge, absent_as_none, timestamp
 from supportly.providers.salesforce import soql
 from supportly.providers.salesforce.articles import Articles, Layout
 from supportly.providers.salesforce.shapes import is_id, page_url
@@ -49,10 +49,9 @@ class Checkpoint(BaseModel):
     deleted: str
 
 
-class Position(BaseModel):
+class Position(Place):
     """Where a walk stands."""
 
-    model_config = ConfigDict(frozen=True)
     phase: Literal["rows", "archived", "deleted", "bin"] = "rows"
     started: str = ""
     """When the walk began by Salesforce's clock, ISO 8601; empty before the first answer."""
@@ -68,13 +67,6 @@ class Position(BaseModel):
     """Articles: place in the list of languages."""
     layout: Layout | None = None
     """Articles: what `describe` told at the start of the walk."""
-
-    def to(self, **changes: Any) -> Position:
-        """The position after this page. Raises ProviderFailure when it is the same one again."""
-        moved = self.model_copy(update=changes)
-        if moved == self:
-            raise ProviderFailure("Salesforce gave the same page twice in a row; the walk was stopped.")
-        return moved
 
 
 class SalesforceKnowledge(StreamsKnowledge):

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
-from supportly.provider import Call, timestamp
+from supportly.provider import Call, next_mark, timestamp
 
 Row = dict[str, Any]
 """A record: `{attributes: {type, url}, Id, …}`; a parent is an object of its own, or null."""
@@ -128,13 +128,10 @@ def _page(answer: Answer, here: str | None) -> Page:
     rows, after = body.get("records"), body.get("nextRecordsUrl")
     if not isinstance(rows, list) or (after is None and body.get("done") is False):
         raise ProviderFailure("Salesforce answered a query without its records or its next page.")
-    if body.get("done") or not after:
-        return Page(rows, None, at)
-    if after == here:
-        raise ProviderFailure("Salesforce named the same page twice in a row; the walk was stopped.")
-    if not _LOCATOR.fullmatch(str(after)):
+    then = None if body.get("done") else next_mark(after, here)
+    if then and not _LOCATOR.fullmatch(then):
         raise ProviderFailure("Salesforce named a next page that is not its own; it was not asked for.")
-    return Page(rows, str(after), at)
+    return Page(rows, then, at)
 
 
 async def everything(call: Call, statement: str) -> list[Row]:

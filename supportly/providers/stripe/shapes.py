@@ -10,7 +10,7 @@ from typing import Any, Final
 from supportly.contracts.contacts import Record
 from supportly.errors import ProviderFailure
 from supportly.http import segment
-from supportly.provider import Call
+from supportly.provider import SAME_PAGE, Call
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def following(body: Mapping[str, Any], cursor: str | None) -> str | None:
     if not body.get("has_more"):
         return None
     if not rows or rows[-1].get("id") in (None, cursor):
-        raise ProviderFailure("Stripe named the same page twice in a row; the walk was stopped.")
+        raise ProviderFailure(SAME_PAGE)
     return str(rows[-1]["id"])
 
 
