@@ -221,11 +221,13 @@ class Calendly(Double):
                 "color": "#0069ff", "custom_questions": [], "deleted_at": None, "description_plain": None,
                 "description_html": None, "duration": 30, "internal_note": None, "kind": "solo", "locations": None,
                 "pooling_type": None, "profile": {"type": "User", "owner": user, "name": "Robin Sandbox"},
-                "duration_options": None, "position": 0, "locale": "en",
+                "duration_options": None, "position": 0, "locale": "en", "kind_description": "One-on-One",
                 "scheduling_url": f"https://calendly.com/sandbox/{key}", "secret": False, "type": "StandardEventType",
             },
             "scheduled_event": {
-                "name": "Meeting", "status": "active", "event_type": None, "location": None, "event_guests": [],
+                "name": "Meeting", "status": "active", "event_type": self.uri("event_types", "gone"),
+                "location": {"type": "physical", "location": "Sandbox, room 1"}, "event_guests": [],
+                "calendar_event": {"kind": "google", "external_id": f"event-{key}"},
                 "event_memberships": [self.host(user)], "invitees_counter": {"total": 1, "active": 1, "limit": 1},
                 "meeting_notes_plain": None, "meeting_notes_html": None, "end_time": None,
             },
@@ -670,10 +672,13 @@ class Calendly(Double):
         person = body["invitee"]
         if start not in self.slots(kind, start, start + 1):
             raise Abort(self.bad("start_time", "is not available"))
+        # Asked for as `{kind, location}`, told as `{type, location}`.
+        asked = body.get("location")
+        place = {"type": asked["kind"], "location": asked.get("location")} if asked else None
         event = self.complete("scheduled_event", {
             "name": kind["name"], "event_type": kind["uri"], "start_time": iso(start, "microseconds"),
             "end_time": iso(start + kind["duration"] * 60, "microseconds"),
-            "event_memberships": [self.host(kind["profile"]["owner"])], "location": body.get("location"),
+            "event_memberships": [self.host(kind["profile"]["owner"])], **({"location": place} if place else {}),
         })  # fmt: skip
         self.save("scheduled_event", event)
         made = self.complete("invitee", {

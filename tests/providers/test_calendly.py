@@ -400,6 +400,45 @@ async def test_a_plan_without_booking_is_a_denial_with_its_reason(world):
     assert "upgrade" in denied.value.message
 
 
+async def test_every_record_of_the_double_has_what_calendly_always_tells(world):
+    world.seed(
+        event_types=[{"id": "intro", "custom_questions": [{"name": "Why?"}]}],
+        scheduled_events=[{"id": "e1", "start_time": monday(world)}],
+        invitees=[{"id": "i1", "event": "e1", "name": "Ada Lovelace", "email": "ada@example.com"}],
+        routing_forms=[{"id": "f1", "name": "Size", "questions": [{"name": "How many?"}]}],
+    )
+    call = await world.call()
+
+    async def one(path):
+        return (await call.http.get(path)).body()["resource"]
+
+    kind, event = await one("/event_types/intro"), await one("/scheduled_events/e1")
+    times = {"uri", "created_at", "updated_at"}
+    assert times | {
+        "active", "admin_managed", "booking_method", "color", "custom_questions", "deleted_at", "description_html",
+        "description_plain", "duration", "internal_note", "kind", "name", "pooling_type", "profile", "scheduling_url",
+        "secret", "slug", "type",
+    } <= set(kind)  # fmt: skip
+    assert set(kind["custom_questions"][0]) == {
+        "name", "type", "position", "enabled", "required", "answer_choices", "include_other",
+    }  # fmt: skip
+    assert times | {
+        "calendar_event", "end_time", "event_guests", "event_memberships", "event_type", "invitees_counter", "location",
+        "name", "start_time", "status",
+    } <= set(event)  # fmt: skip
+    assert (set(event["invitees_counter"]), "type" in event["location"]) == ({"total", "active", "limit"}, True)
+    invitee = await one("/scheduled_events/e1/invitees/i1")
+    assert times | {
+        "cancel_url", "email", "event", "first_name", "last_name", "name", "new_invitee", "no_show", "old_invitee",
+        "payment", "questions_and_answers", "reconfirmation", "reschedule_url", "rescheduled",
+        "routing_form_submission", "status", "text_reminder_number", "timezone", "tracking",
+    } <= set(invitee)  # fmt: skip
+    assert (invitee["first_name"], invitee["last_name"], len(invitee["tracking"])) == ("Ada", "Lovelace", 6)
+    form = await one("/routing_forms/f1")
+    assert times | {"organization", "name", "status", "questions"} == set(form)
+    assert set(form["questions"][0]) == {"uuid", "name", "type", "required", "answer_choices"}
+
+
 async def test_a_single_use_link_needs_its_own_permission(world):
     world.seed(event_types=[{"id": "intro"}])
     kind = f"{API}/event_types/intro"
