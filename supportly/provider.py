@@ -253,6 +253,11 @@ class Provider:
             await standard(tokens.access_token, "access_token")
         return True
 
+    @property
+    def revocable(self) -> bool:
+        """True where disconnecting can end the access at the provider."""
+        return bool(self.oauth.revoke) or type(self).revoke is not Provider.revoke
+
     # --- HTTP (`supportly.http.Policy`) -------------------------------------------------------------------------------
 
     def base_url(self, facts: Mapping[str, str]) -> str:

@@ -115,8 +115,7 @@ def connection(p: Provider) -> Iterator[str]:
         "they are refused."
     )
     yield f"- {ROTATION[p.oauth.rotation]}."
-    revokes = p.oauth.revoke or type(p).revoke is not Provider.revoke
-    yield "- Disconnecting revokes the access." if revokes else "- Disconnecting cannot revoke the access."
+    yield "- Disconnecting revokes the access." if p.revocable else "- Disconnecting cannot revoke the access."
 
 
 def does(p: Provider) -> Iterator[str]:

@@ -207,7 +207,9 @@ async def test_revoking_ends_the_access_or_says_that_it_cannot(world, provider):
         url = provider.oauth.revoke.format_map(world.parts)
         await world.engine.revoke(provider.oauth, world.client, url=url, token=token, hint=hint)
 
-    if await provider.revoke(http, tokens, standard):
+    told = await provider.revoke(http, tokens, standard)
+    assert told == provider.revocable
+    if told:
         with pytest.raises(TokenRefused):
             await provider.identify(world.http(tokens))
         # A revocation is retried for a day: doing it again must not fail for being done.

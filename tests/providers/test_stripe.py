@@ -65,6 +65,7 @@ async def test_connect_calls_with_our_key_and_the_account(connect):
 
 async def test_connect_deauthorizes_and_apps_cannot(world, connect):
     assert await world.provider.revoke(await world.connect(), await world.tokens(), None) is False
+    assert (world.provider.revocable, connect.provider.revocable) == (False, True)
     http, tokens = await connect.connect(), await connect.tokens()
     for _ in range(2):  # a revocation that is repeated is done already
         assert await connect.provider.revoke(http, tokens, None) is True

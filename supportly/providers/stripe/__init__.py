@@ -93,6 +93,11 @@ class Stripe(StripeActions):
             return ClientRefused(text, provider_status=status, provider_code="invalid_grant")
         return read_refusal(status, body)
 
+    @property
+    def revocable(self) -> bool:
+        """With Connect only."""
+        return self.contract.connect
+
     async def revoke(self, http: Http, tokens: Tokens, standard: Callable[[str, str], Awaitable[None]]) -> bool:
         """Connect deauthorizes the account; Stripe Apps has no call for it."""
         if not self.contract.connect:
