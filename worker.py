@@ -1,4 +1,4 @@
-"""The worker process: builds the clients, injects them into the activities, and works off the three task queues."""
+"""The worker process: builds the clients, injects them into the activities, and works off the task queues."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from activities.calls import Calls
 from activities.connections import ConnectionActivities
 from activities.contacts import ContactActivities
 from activities.knowledge import KnowledgeActivities
+from activities.refinement import Encoders, RefinementActivities
 from supportly import providers
 from supportly.contracts import ids
 from supportly.crypto import KeyRing, Vault
@@ -37,22 +38,25 @@ from workflows.connection import ConnectionWorkflow
 from workflows.contact_activity import ContactActivity
 from workflows.contact_lookup import ContactLookup
 from workflows.contact_sync import ContactSync
+from workflows.knowledge_refinement import KnowledgeRefinement
 from workflows.knowledge_schedule import KnowledgeSchedule
 from workflows.knowledge_sync import KnowledgeSync
 from workflows.maintenance import Revocation
+from workflows.model_switch import ModelSwitch
 from workflows.provider_action import ProviderAction
 
 WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
     ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
     ids.CONNECTIONS: [ConnectionWorkflow, Revocation],
     ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
+    ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch],
 }
 RUNNER: Final = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows", "activities", "supportly")
 )
 """Our modules are imported once, not for every run (16 ms of each). That they are deterministic is checked before: the
 import contract forbids them clocks and randomness, and a test loads each workflow through the strict sandbox."""
-CONCURRENCY: Final = {ids.INTERACTIVE: 100, ids.CONNECTIONS: 50, ids.KNOWLEDGE: 4}
+CONCURRENCY: Final = {ids.INTERACTIVE: 100, ids.CONNECTIONS: 50, ids.KNOWLEDGE: 4, ids.REFINEMENT: 2}
 """Activities at a time: provider calls mostly wait; ingestion embeds, which two cores do for a few at once."""
 
 log = logging.getLogger("worker")
@@ -66,6 +70,9 @@ class Activities:
         self.knowledge = KnowledgeActivities(calls, settings)
         self.contacts = ContactActivities(calls, Platform(outbound, settings.supportly_api_url, token))
         self.actions = ActionActivities(calls)
+        self.refinement = RefinementActivities(
+            calls.db, calls.client, Encoders(settings, outbound), self.knowledge.quiet
+        )
         self.connections = ConnectionActivities(calls, settings, self.knowledge)
 
     def by_queue(self) -> dict[str, list[Any]]:
@@ -83,6 +90,7 @@ class Activities:
                 self.connections.destroy,
             ],
             ids.KNOWLEDGE: self.knowledge.all(),
+            ids.REFINEMENT: self.refinement.all(),
         }
 
 

@@ -1,14 +1,16 @@
-"""Turns our errors into Temporal's, once. What Temporal stores of them holds no secret and no personal data."""
+"""What every activity owes Temporal: our errors as its own, translated once and free of secrets, and heartbeats."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Final
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from supportly.crypto import CannotOpen
@@ -16,6 +18,8 @@ from supportly.errors import SupportlyError
 
 LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
+HEARTBEAT_S: Final = 5.0
+"""Also while a slow provider is awaited; workflows miss a dead worker after some twenty seconds."""
 READ_PATIENCE_S: Final = 15.0
 """A read whose provider wants a longer pause than this fails at once: the caller waits for 20 s, and it takes some."""
 
@@ -54,3 +58,19 @@ def translated(*, patience_s: float | None = None) -> Iterator[None]:
         places = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-4:]))
         log.error("unforeseen %s at %s", type(error).__name__, places)  # noqa: TRY400 (the traceback quotes values)
         raise ApplicationError(f"unforeseen {type(error).__name__}", type="internal_error") from None
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Heartbeats while the block runs, so that a cancelled or dead attempt is noticed."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from activities import schedules
 from activities.calls import Calls
-from activities.failures import translated
+from activities.failures import beating, translated
 from activities.knowledge_pages import Ahead, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
@@ -25,6 +25,7 @@ from supportly.storage import (
     knowledge_index,
     knowledge_models,
     knowledge_pages,
+    knowledge_refining,
     knowledge_sweeps,
     provider_settings,
 )
@@ -32,8 +33,6 @@ from supportly.storage.knowledge import Plan, Walk
 
 STRETCH_S: Final = 55.0
 """One activity ingests for about a minute: long enough to be cheap in Temporal, short enough to lose little."""
-HEARTBEAT_S: Final = 5.0
-"""Also while a slow provider is awaited; the workflow misses a dead worker after `SILENCE`."""
 CHECKED_BY_ID: Final = 20
 """Missing documents that one sweep asks the provider for by id; the others wait for the second complete walk."""
 CALL_S: Final = 5.0
@@ -48,6 +47,10 @@ class KnowledgeActivities:
         self.db = calls.db
         self.settings = settings
         self.embedder = embedder or WordLlamaEmbedder()
+        self._ingesting = 0
+        self.quiet = asyncio.Event()
+        """Set while this process ingests nothing; what can wait makes way until then."""
+        self.quiet.set()
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, for the worker."""
@@ -97,7 +100,7 @@ class KnowledgeActivities:
         stream = job.streams[0]
         done, error, wait_s = False, "", 0.0
         with translated():
-            async with _beating():
+            async with beating():
                 try:
                     done = (await self._walk(job, stream)).state != "walking"
                 except SupportlyError as failure:
@@ -122,6 +125,8 @@ class KnowledgeActivities:
         if walk.state != "walking":
             return walk
         ahead = Ahead()
+        self._ingesting += 1
+        self.quiet.clear()
         reading = asyncio.create_task(self._read_ahead(job, stream, walk, ahead))
         storing: asyncio.Task[Counts] | None = None
         stored: set[str] = set()
@@ -140,6 +145,9 @@ class KnowledgeActivities:
                 await storing
             return await knowledge.read_walk(self.db, job, stream)
         finally:
+            self._ingesting -= 1
+            if not self._ingesting:
+                self.quiet.set()
             reading.cancel()
             # Pages on their way into the database take milliseconds; whatever stopped us, it need not be done again.
             await asyncio.gather(reading, *([storing] if storing else []), return_exceptions=True)
@@ -194,7 +202,7 @@ class KnowledgeActivities:
     async def index(self, job: KnowledgeJob) -> int:
         """Bring a large account's own index up to date; answers how many vectors joined it."""
         with translated():
-            async with _beating():
+            async with beating():
                 model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
                 return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
 
@@ -204,28 +212,25 @@ class KnowledgeActivities:
         with translated():
             held = await knowledge.finish_run(self.db, job, state)
             counts = await knowledge.counts(self.db, job)
+            unrefined = await self._unrefined(job.account_id)
         return KnowledgeReport(
-            run_id=job.run_id, state=state, counts=counts, failed_streams=job.failed_streams, held_deletes=held
+            run_id=job.run_id,
+            state=state,
+            counts=counts,
+            failed_streams=job.failed_streams,
+            held_deletes=held,
+            unrefined=unrefined,
         )
+
+    async def _unrefined(self, account_id: int) -> int:
+        """Chunks that the refined tier has still to read: all of them while it has no model yet."""
+        if self.settings.refined_model == "off":
+            return 0
+        model = await knowledge_models.serving(self.db)
+        return await knowledge_refining.count(self.db, account_id, model.id if model else 0)
 
 
 def _streaming(provider: Provider) -> StreamsKnowledge:
     if not isinstance(provider, StreamsKnowledge):
         raise UnsupportedByProvider(f"{provider.title} offers no knowledge.")
     return provider
-
-
-@contextlib.asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Heartbeats while the block runs, so that a cancelled or dead attempt is noticed."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_S)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()

@@ -11,6 +11,8 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.refinement import Encoders
+from api.asking import Asking
 from supportly import temporal
 from supportly.crypto import KeyRing, Vault
 from supportly.errors import Unavailable
@@ -61,6 +63,7 @@ class Services:
     vault: Vault
     temporal: TemporalLink
     platform: Platform
+    asking: Asking
 
     @classmethod
     @asynccontextmanager
@@ -80,6 +83,7 @@ class Services:
                 vault=Vault(KeyRing(settings.keys.get_secret_value())),
                 temporal=TemporalLink(settings),
                 platform=Platform(outbound, settings.supportly_api_url, token),
+                asking=Asking(db, Encoders(settings, outbound)),
             )
         finally:
             await outbound.aclose()

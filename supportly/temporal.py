@@ -80,11 +80,10 @@ async def connect(settings: Settings) -> Client:
     )
 
 
-def search_attributes(account_id: int, provider: str) -> TypedSearchAttributes:
-    """How people find a workflow in the Temporal UI: by account and provider."""
-    return TypedSearchAttributes(
-        [SearchAttributePair(ACCOUNT, str(account_id)), SearchAttributePair(PROVIDER, provider)]
-    )
+def search_attributes(account_id: int, provider: str = "") -> TypedSearchAttributes:
+    """How people find a workflow in the Temporal UI: by account, and by provider where it has one."""
+    pairs = [SearchAttributePair(ACCOUNT, str(account_id))]
+    return TypedSearchAttributes([*pairs, *([SearchAttributePair(PROVIDER, provider)] if provider else [])])
 
 
 def waiting(account_id: int) -> Priority:

@@ -35,6 +35,8 @@ from tests.providers import table
 T = TypeVar("T")
 SHARED = Path(__file__).parents[2] / "shared"
 _accounts = itertools.count(1000)
+# The refined tier reads some forty chunks a second on these cores; tests that are about it choose it themselves.
+os.environ.setdefault("SUPPORTLY_REFINED_MODEL", "off")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.knowledge import KnowledgeActivities
     from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
     from workflows.calls import reason
+    from workflows.knowledge_refinement import wake
 
 STRETCH: Final = timedelta(minutes=5)
 """An ingest activity plans for one minute; a page of a slow provider, and its embedding, may run over it."""
@@ -64,9 +65,12 @@ class KnowledgeSync:
             if not is_cancelled_exception(error):
                 raise
             state = "canceled"
-        return await workflow.execute_activity(
+        report = await workflow.execute_activity(
             KnowledgeActivities.finish, args=[self.job, state], start_to_close_timeout=SHORT, retry_policy=STUBBORN
         )
+        if report.unrefined:
+            await wake(self.job.account_id)
+        return report
 
     async def _stretch(self) -> None:
         """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""

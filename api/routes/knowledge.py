@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from functools import cache
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -30,12 +29,9 @@ from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.errors import InvalidInput, NotFound
 from supportly.knowledge import rank
-from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
-from supportly.knowledge.text import normal_locale
 from supportly.provider import StreamsKnowledge
 from supportly.storage import (
     connections,
-    knowledge_models,
     knowledge_status,
     knowledge_sweeps,
     operations,
@@ -84,12 +80,6 @@ class SyncBody(BaseModel):
     confirm_deletes: str | None = Field(None, description="Run whose held deletions are carried out.")
     reject_deletes: str | None = Field(None, description="Run whose held deletions are refused; the documents stay.")
     undo_deletes: str | None = Field(None, description="Run whose confirmed deletions are taken back, within a day.")
-
-
-@cache
-def _embedder() -> Embedder:
-    """One for the process, loaded with the first question: it costs half a second and 40 MB."""
-    return WordLlamaEmbedder()
 
 
 @router.get(
@@ -229,17 +219,7 @@ async def ask(
             providers.get(provider)
         except NotFound as error:
             raise InvalidInput(error.message, field="provider", allowed=error.details["allowed"]) from None
-    asked = rank.question(q)
-    hits: list[tuple[search.Candidate, float]] = []
-    if asked:
-        embedder = await asyncio.to_thread(_embedder)
-        vector = (await asyncio.to_thread(embedder.embed, [asked]))[0]
-        model = await knowledge_models.instant(at.services.db, embedder.model, embedder.dimensions)
-        wanted = normal_locale(rank.question(locale or ""))
-        found = await search.candidates(
-            at.services.db, at.account_id, asked, search.Asked(model, vector.tolist()), provider=provider, locale=wanted
-        )
-        hits = rank.spread(rank.mix(found), limit)
+    asked, hits = await at.services.asking.ask(at.account_id, q, limit, provider=provider, locale=locale)
     return answer({"query": asked, "hits": [_hit(chunk, score, asked) for chunk, score in hits]})
 
 
@@ -252,7 +232,7 @@ def _hit(chunk: search.Candidate, score: float, asked: str) -> dict[str, Any]:
         "stream": chunk.stream,
         "heading": chunk.heading,
         "snippet": rank.snippet(chunk.body, asked),
-        "tier": "instant",
+        "tier": "instant" if chunk.refined is None else "refined",
         "score": round(score, 4),
         "locale": chunk.locale,
         "updated_at": chunk.updated_at,

@@ -70,7 +70,7 @@ language sql stable security definer set search_path = pg_catalog, public, pg_te
     select c.account_id, count(*), count(*) filter (where v.account_id is null) from chunks c
     left join vectors v on v.account_id = c.account_id and v.model_id = of_model and v.document_id = c.document_id
         and v.text_hash = c.text_hash
-    group by c.account_id
+    where not c.hidden group by c.account_id
 $$
 """
 HOLDING = """
