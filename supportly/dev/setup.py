@@ -130,6 +130,7 @@ def _try_imports(python: Path) -> None:
     """Imports what will be imported, so that it is known to work, and compiled for every later process."""
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env["ORT_DISABLE_TELEMETRY"] = "1"  # as supportly/knowledge/weights.py says
     tried = subprocess.run([python, "-c", code, *IMPORTED], capture_output=True, text=True, env=env, check=False)
     if tried.returncode != 0:
         why = tried.stderr.strip().splitlines()[-1:]

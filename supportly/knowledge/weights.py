@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from fastembed import TextEmbedding
 
 MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS: Final = 256
@@ -65,6 +69,19 @@ PACKAGED: Final = (
         "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
     ),
 )  # fmt: skip
+
+
+def fastembed() -> type[TextEmbedding]:
+    """The class of text encoders; everything that needs ONNX Runtime comes through here.
+
+    Imported late: it takes a second and 60 MB, which processes without this tier can do without.
+    """
+    # From 1.29 on ONNX Runtime reports its use to Microsoft unless this is set before it is imported. Nothing leaves a
+    # process of ours but through supportly.http.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    from fastembed import TextEmbedding  # noqa: PLC0415
+
+    return TextEmbedding
 
 
 def find(own: str = "") -> dict[str, Path]:
@@ -149,10 +166,8 @@ def _in_directory(directory: Path) -> dict[str, Path]:
 
 def _downloaded() -> dict[str, Path]:
     """What fastembed downloads into the directory that FASTEMBED_CACHE_PATH names, unless it is there already."""
-    from fastembed import TextEmbedding  # noqa: PLC0415 - see encoders.FastEmbedEncoder
-
     try:
-        loaded = TextEmbedding(MODEL, lazy_load=True)
+        loaded = fastembed()(MODEL, lazy_load=True)
         return _in_directory(loaded.model._model_dir)  # type: ignore[attr-defined]  # the base class has no name for it
     except Exception:  # noqa: BLE001 - two HTTP libraries, archives and disks fail each in their own way
         raise WeightsError(
