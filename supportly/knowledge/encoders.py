@@ -69,6 +69,8 @@ def encoder(settings: Settings, outbound: Outbound) -> tuple[Encoder | None, str
         ), ""
     except WeightsError as error:
         return None, f"The refined tier is off: {error}"
+    except OSError as error:
+        return None, f"The refined tier is off: {error.filename} can't be read ({error.strerror})."
 
 
 async def encode_titled(encoder: Encoder, titles: Sequence[str], texts: Sequence[str]) -> Matrix:

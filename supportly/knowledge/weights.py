@@ -74,13 +74,17 @@ PACKAGED: Final = (
 def fastembed() -> type[TextEmbedding]:
     """The class of text encoders; everything that needs ONNX Runtime comes through here.
 
-    Imported late: it takes a second and 60 MB, which processes without this tier can do without.
+    Imported late: it takes a second and 60 MB, which processes without this tier can do without. Raises WeightsError.
     """
     # From 1.29 on ONNX Runtime reports its use to Microsoft unless this is set before it is imported. Nothing leaves a
     # process of ours but through supportly.http.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    from fastembed import TextEmbedding  # noqa: PLC0415
-
+    try:
+        from fastembed import TextEmbedding  # noqa: PLC0415
+    except ImportError as error:
+        raise WeightsError(
+            f"fastembed can't be imported ({error}): install the lock again (`make clean setup`)."
+        ) from None
     return TextEmbedding
 
 
@@ -90,7 +94,7 @@ def find(own: str = "") -> dict[str, Path]:
     Blocks (packages: a tenth of a second; a download: minutes). Raises WeightsError.
     """
     if own:
-        return _in_directory(Path(own).expanduser())
+        return _in_directory(Path(own))
     places = {file.module: _place(file.module) for file in PACKAGED}
     if not any(places.values()):
         return _downloaded()

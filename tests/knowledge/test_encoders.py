@@ -283,6 +283,22 @@ class TestDamage:
         assert "can't be put together" in reason
         assert "No space left on device" in reason
 
+    def test_a_directory_that_may_not_be_read_is_one_sentence(self, monkeypatch, outbound):
+        def refused(path: Path) -> bool:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "is_file", refused)
+        found, reason = encoder(settings(refined_model_path="/srv/model"), outbound)
+        assert found is None
+        assert reason == "The refined tier is off: /srv/model/model.onnx can't be read (Permission denied)."
+
+    def test_a_library_that_does_not_load_is_one_sentence(self, monkeypatch, outbound):
+        monkeypatch.setitem(sys.modules, "fastembed", None)
+        found, reason = encoder(settings(), outbound)
+        assert found is None
+        assert "fastembed can't be imported" in reason
+        assert "make clean setup" in reason
+
 
 class TestDownload:
     @pytest.fixture(autouse=True)
