@@ -55,6 +55,10 @@ _FUNCTION_WORDS: Final[Mapping[str, frozenset[str]]] = {
 _SAMPLE: Final = 4000
 
 
+class Unreadable(ValueError):
+    """A document that cannot be stored; the text is a sentence for the status."""
+
+
 class _Converter(MarkdownConverter):
     """Links and images keep their words only: addresses are noise to a search, and the hit has its own URL."""
 
