@@ -40,7 +40,7 @@ _SCATTER: Final = 0x9E3779B1
 _EVERY_WORD: Final = np.uint32(7)
 _EVERY_CHARACTER: Final = np.uint32(63)
 """One word in 8, or one character in 64, is an anchor where there are no sentences: some 15 units a chunk."""
-_SENTENCES: Final = re.compile(r"(?<=[.!?…])(?=\s)|(?<=[。！？])|(?<=\n)")
+_SENTENCES: Final = re.compile(r"(?<=[.!?…])(?=[ \t])|(?<=[。！？])(?!\n)|(?<=\n)")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE: Final = re.compile(r"[ \t]*(?:`{3,}|~{3,})")
 
@@ -105,7 +105,12 @@ def _pack(units: Sequence[_Unit]) -> list[str]:
     upto = [0]
     for unit in units:
         upto.append(upto[-1] + len(unit.glue) + len(unit.text))
-    order = [unit.rank + _hash(unit.text) for unit in units]
+    hashes = [_hash(unit.text) for unit in units]
+    # Where units are alike (empty rows, "Yes."), their neighbours decide: in their own order cuts would shift all along.
+    order = [
+        ((unit.rank + own) << 64) + (before << 32) + behind
+        for unit, own, before, behind in zip(units, hashes, [0, *hashes], [*hashes[1:], 0], strict=False)
+    ]
     # A chunk is known by its ends: first[last unit] and last[first unit].
     first, last = list(range(len(units))), list(range(len(units)))
     for gap in sorted(range(1, len(units)), key=order.__getitem__):
