@@ -40,7 +40,7 @@ _SCATTER: Final = 0x9E3779B1
 _EVERY_WORD: Final = np.uint32(7)
 _EVERY_CHARACTER: Final = np.uint32(63)
 """One word in 8, or one character in 64, is an anchor where there are no sentences: some 15 units a chunk."""
-_SENTENCES: Final = re.compile(r"(?<=[.!?…])(?=[ \t])|(?<=[。！？])(?!\n)|(?<=\n)")
+_SENTENCES: Final = re.compile(r"(?<=[.!?…])(?=[ \t])|(?<=[。！？])(?![。！？\n])|(?<=\n)")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE: Final = re.compile(r"[ \t]*(?:`{3,}|~{3,})")
 
@@ -65,7 +65,7 @@ class Chunk:
 
 
 class _Unit(NamedTuple):
-    """What is never cut. A chunk is `lead` of its first unit, texts with `glue` before all but the first, and `tail`."""
+    """What is never cut. A chunk: the first unit's `lead`, texts with `glue` between them, the last one's `tail`."""
 
     text: str
     glue: str = "\n\n"
@@ -82,7 +82,7 @@ def split(title: str, body: str) -> list[Chunk]:
     chunks: list[Chunk] = []
     for heading, blocks in sections(body):
         chunks += [Chunk(title, heading, piece) for piece in _pack(_units(blocks))]
-        if not blocks:
+        if heading and not blocks:
             chunks.append(Chunk(title, heading, ""))
         if len(chunks) > MOST_CHUNKS:
             raise Unreadable(f"The document falls into more than {MOST_CHUNKS} pieces.")
@@ -106,7 +106,8 @@ def _pack(units: Sequence[_Unit]) -> list[str]:
     for unit in units:
         upto.append(upto[-1] + len(unit.glue) + len(unit.text))
     hashes = [_hash(unit.text) for unit in units]
-    # Where units are alike (empty rows, "Yes."), their neighbours decide: in their own order cuts would shift all along.
+    # Where units are alike (empty rows, "Yes."), their neighbours decide: closed from left to right, cuts would shift
+    # all along.
     order = [
         ((unit.rank + own) << 64) + (before << 32) + behind
         for unit, own, before, behind in zip(units, hashes, [0, *hashes], [*hashes[1:], 0], strict=False)

@@ -7,24 +7,24 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from bs4 import BeautifulSoup, Comment, Tag
-from markdownify import MarkdownConverter
+from supportly.knowledge import html
 
-_DROPPED: Final = frozenset(
-    {"script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "head", "title", "meta"}
-    | {"link", "button", "input", "select", "textarea"}
-)
-"""Elements whose content nobody reads."""
-_HIDDEN_STYLE: Final = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?\s*(?:;|$)|font-size\s*:\s*0(?![.\d]*[1-9])",
-    re.IGNORECASE,
-)
-# Zero-width, direction and tag characters: invisible, and a way to smuggle text past a reader. Joiners stay between
-# letters of the scripts that need them (Arabic to Khmer).
+LONGEST_BODY: Final = 2_000_000
+"""Characters; a longer document is a file by mistake."""
+_MAGIC: Final = ("%PDF-", "PK\x03\x04", "\x89PNG", "\ufffdPNG", "GIF87a", "GIF89a", "\x7fELF", "{\\rtf1")
+"""How files begin that are sometimes put where a text belongs."""
+_NO_TEXT: Final = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]+")
+_BINARY: Final = 0.1
+"""Share of characters that no text has: random bytes have 11 % as Latin-1 and half as UTF-8, texts that were damaged
+in transport far below 1 %."""
+_SHORTEST_BINARY: Final = 64
+_FENCE_OR_COMMENT: Final = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*$|<!--", re.MULTILINE)
+# Zero-width, direction, tag and variation characters: invisible, and a way to smuggle text past a reader. Joiners stay
+# between letters of the scripts that need them (Arabic to Khmer).
 _INVISIBLE: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
-    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef"
-    "\U000e0000-\U000e007f]|(?<![\u0600-\u1fff])[\u200c\u200d]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]|(?<![\u0600-\u1fff])[\u200c\u200d]"
 )
 _SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\x85\u2028\u2029]")
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
@@ -59,19 +59,6 @@ class Unreadable(ValueError):
     """A document that cannot be stored; the text is a sentence for the status."""
 
 
-class _Converter(MarkdownConverter):
-    """Links and images keep their words only: addresses are noise to a search, and the hit has its own URL."""
-
-    def convert_a(self, el: Tag, text: str, parent_tags: set[str]) -> str:
-        return text
-
-    def convert_img(self, el: Tag, text: str, parent_tags: set[str]) -> str:
-        return str(el.get("alt") or "")
-
-
-_CONVERTER: Final = _Converter(heading_style="ATX", bullets="-", escape_asterisks=False, escape_underscores=False)
-
-
 def visible(text: str) -> str:
     """`text` without invisible and control characters, in NFC, with a line feed for every kind of line end."""
     if text.isascii():
@@ -88,38 +75,58 @@ def one_line(text: str) -> str:
 
 
 def markdown(body: str, metadata: Mapping[str, Any]) -> str:
-    """A document's body as clean Markdown; HTML where `metadata` says `format: html`, Markdown or plain text else."""
-    text = _from_html(body) if metadata.get("format") == "html" else body
+    """A document's body as clean Markdown; HTML where `metadata` says `format: html`, Markdown or plain text else.
+
+    Raises Unreadable for a body that is too long, no text at all, or HTML that takes too long to read.
+    """
+    if len(body) > LONGEST_BODY:
+        raise Unreadable(f"The document is longer than {LONGEST_BODY} characters.")
+    _check_text(body)
+    if metadata.get("format") == "html":
+        try:
+            text = html.to_markdown(body)
+        except html.TooManyTags:
+            raise Unreadable(f"The document has more than {html.MOST_TAGS} HTML tags.") from None
+    else:
+        text = _without_comments(body)
     text = visible(text)
     if "\n\n\n" in text or " \n" in text or "\t\n" in text:
         text = _BLANK_LINES.sub("\n\n", _TRAILING.sub("\n", text))
-    return text.strip()
+    # Not the indentation of the first line, which belongs to code.
+    return text.rstrip().lstrip("\n")
 
 
-def _from_html(html: str) -> str:
-    soup = BeautifulSoup(html, "lxml")
-    for comment in soup.find_all(string=lambda piece: isinstance(piece, Comment)):
-        comment.extract()
-    for element in soup.find_all(_is_hidden):
-        # A hidden element inside one that is gone already has no attributes left to ask for.
-        element.decompose()
-    try:
-        return str(_CONVERTER.convert_soup(soup))
-    except RecursionError:
-        # Thousands of nested elements: the words are worth having without their structure.
-        return soup.get_text("\n")
+def _check_text(body: str) -> None:
+    """Raise Unreadable for an image, an archive or another encoding that was taken for text."""
+    if body.startswith(_MAGIC) or (
+        _NO_TEXT.search(body)
+        and len(body) >= _SHORTEST_BINARY
+        and sum(map(len, _NO_TEXT.findall(body))) > len(body) * _BINARY
+    ):
+        raise Unreadable("The document is not text but binary data.")
 
 
-def _is_hidden(element: Tag) -> bool:
-    if element.name in _DROPPED:
-        return True
-    attributes = element.attrs or {}
-    style = attributes.get("style")
-    return (
-        "hidden" in attributes
-        or attributes.get("aria-hidden") == "true"
-        or (isinstance(style, str) and _HIDDEN_STYLE.search(style) is not None)
-    )
+def _without_comments(text: str) -> str:
+    """Markdown without HTML comments, which no reader shows; those in fenced code are code."""
+    if "<!--" not in text:
+        return text
+    kept = []
+    done = 0
+    fence = ""
+    for mark in _FENCE_OR_COMMENT.finditer(text):
+        if mark["fence"]:
+            # A longer fence closes a shorter one.
+            if not fence:
+                fence = mark["fence"]
+            elif mark["fence"].startswith(fence):
+                fence = ""
+        elif not fence and mark.start() >= done:
+            end = text.find("-->", mark.end())
+            if end < 0:
+                break
+            kept.append(text[done : mark.start()])
+            done = end + 3
+    return "".join(kept) + text[done:]
 
 
 def normal_locale(locale: str | None) -> str | None:

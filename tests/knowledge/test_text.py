@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +114,238 @@ def test_a_snippet_is_short_and_never_fails(body, asked):
 def test_a_snippet_shows_the_place_that_was_asked_for():
     body = "Nothing here. " * 60 + "The reimbursement takes five days. " + "Nothing there. " * 60
     assert "reimbursement takes" in rank.snippet(body, "when is my reimbursement")
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "position:absolute; left:-9999px",
+        "position: fixed; top: -200vh",
+        "text-indent:-9999px",
+        "margin-left:-10000px",
+        "clip-path: inset(100%)",
+        "position:absolute;clip:rect(0, 0, 0, 0)",
+        "position:absolute;clip:rect(1px 1px 1px 1px)",
+        "height:0;overflow:hidden",
+        "position:absolute;width:1px;height:1px;overflow:hidden",
+        "transform:scale(0)",
+        "transform: translateX(-9999px)",
+        "opacity:0",
+        "opacity:0%",
+        "opacity:.0",
+        "font-size:0px",
+        "font: 0/0 a",
+        "color:transparent",
+        "visibility:collapse",
+        "content-visibility:hidden",
+        "DISPLAY : None !important",
+        "display:/**/none",
+        "d\\69splay:none",
+        "display:none!important;display:block",
+    ],
+)
+def test_text_that_a_style_hides_is_not_read(style):
+    assert text.markdown(f'<p>before</p><div style="{style}">SECRET <b>too</b></div><p>after</p>', HTML).split() == [
+        "before",
+        "after",
+    ]
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "position:relative;left:-10px",
+        "position:absolute;top:-5px",
+        "margin-left:-15px",
+        "text-indent:-2em",
+        "opacity:0.05",
+        "font-size:0.05em",
+        "font: 400 0.9em/1 Arial",
+        "font:14px/1.5 Arial",
+        "color:#000",
+        "display:block",
+        "display:none;display:block",
+        "overflow:hidden;height:20px",
+        "height:0",
+        "transform:scale(0.5)",
+        "background:url(none.png)",
+        "width:0.5em;overflow:hidden",
+    ],
+)
+def test_text_that_a_style_shows_is_read(style):
+    assert text.markdown(f"<div style='{style}'>shown</div>", HTML) == "shown"
+
+
+def test_text_that_a_style_sheet_hides_is_not_read():
+    body = (
+        "<style>/* .shown{display:none} */ p{margin:0} .a, #b {display:none} .shown:hover{display:none}"
+        "@media print{.shown{display:none} .x{color:red}} @import 'x'; .c{opacity:0}</style>"
+        "<p class='a'>SECRET</p><p id='b'>SECRET</p><p class='x c'>SECRET</p><p class='shown'>shown</p>"
+    )
+    assert text.markdown(body, HTML) == "shown"
+
+
+@pytest.mark.parametrize(
+    "furniture",
+    [
+        "<nav><a href='/'>Home</a></nav>",
+        "<div role='navigation'>Home</div>",
+        "<div role='search'>Home</div>",
+        "<header>Home</header>",
+        "<footer>Home</footer>",
+        "<div class='cookie-banner'>We use cookies</div>",
+        "<div id='onetrust-consent-sdk'>We use cookies</div>",
+        "<div class='article-votes'>Was this article helpful?</div>",
+        "<span class='sr-only'>opens in a new window</span>",
+        "<dialog>Subscribe</dialog>",
+        "<video controls>no video here</video>",
+        "<?php echo 'x' ?>",
+        "<!-- a comment -->",
+    ],
+)
+def test_what_belongs_to_the_page_is_not_read(furniture):
+    body = f"<html><head><title>x</title></head><body>{furniture}<main><p>said</p></main></body></html>"
+    assert text.markdown(body, HTML) == "said"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<header><h2>said</h2></header>",
+        "<footer>said</footer>",
+        "<section id='cookie-consent'>said</section>",
+        "<p class='helpful feedback hidden-gem'>said</p>",
+        "<details><summary>said</summary></details>",
+        "<p hidden='until-found'>said</p>",
+        "<p aria-hidden='false'>said</p>",
+        "<dialog open>said</dialog>",
+        "<article><header>said</header></article>",
+    ],
+)
+def test_what_belongs_to_the_article_is_read(part):
+    assert "said" in text.markdown(f"<p>x</p>{part}", HTML)
+
+
+def test_a_table_stays_a_table():
+    rows = "<tr><td>a|b</td><td><p>two</p><p>lines</p></td></tr><tr><td colspan='2'>wide</td></tr>"
+    with_head = (
+        f"<table><caption>Prices</caption><thead><tr><th>A</th><th>B</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+    assert text.markdown(with_head, HTML) == ("Prices\n\n| A | B |\n| --- | --- |\n| a\\|b | two lines |\n| wide | |")
+    assert text.markdown(f"<table>{rows}</table>", HTML).startswith("|  |  |\n| --- | --- |\n| a\\|b |")
+
+
+def test_code_stays_fenced():
+    body = "<h2>Do</h2><pre><code class='language-sh'># not a heading\n\n\n  ls -l\n</code></pre><p># nor this</p>"
+    markdown = text.markdown(body, HTML)
+    assert "```sh\n# not a heading\n\n  ls -l\n```" in markdown
+    assert [c.heading for c in split.split("T", markdown)] == ["Do"]
+    assert "# nor this" in markdown
+    assert text.markdown("<pre>a\n```\nb</pre>", HTML) == "````\na\n```\nb\n````"
+
+
+def test_lists_stay_lists():
+    body = "<ol start='3'><li>three<ul><li>below</li></ul></li><li hidden>no</li><li><p>four</p></li></ol>"
+    assert text.markdown(body, HTML) == "3. three\n   - below\n4. four"
+
+
+def test_links_and_images_keep_their_words():
+    body = "<a href='https://x.example'>the <b>guide</b></a> <img src='data:image/png;base64,AAAA' alt='a button'>"
+    assert text.markdown(body, HTML) == "the **guide** a button"
+
+
+def test_comments_in_markdown_are_hidden_but_for_code():
+    body = "a <!-- SECRET\nmore --> b\n\n```html\n<!-- code -->\n```\n\nc <!-- open"
+    assert text.markdown(body, {}) == "a  b\n\n```html\n<!-- code -->\n```\n\nc <!-- open"
+
+
+def test_characters_that_carry_hidden_text_go():
+    assert text.visible("a" + "".join(chr(0xE0100 + n) for n in range(20)) + "\ufe01\u034f\u2065b") == "ab"
+
+
+@pytest.mark.parametrize("metadata", [HTML, {}])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("a" * (text.LONGEST_BODY + 1), "longer than 2000000 characters"),
+        ("%PDF-1.7 and so on", "binary"),
+        (bytes(range(256)).decode("latin-1") * 20, "binary"),
+        (bytes(range(256)).decode("utf-8", "replace") * 20, "binary"),
+        ("words\x00" * 100, "binary"),
+    ],
+)
+def test_what_cannot_be_read_has_a_reason(body, reason, metadata):
+    with pytest.raises(text.Unreadable, match=reason):
+        text.markdown(body, metadata)
+
+
+def test_a_few_damaged_characters_are_no_reason():
+    assert "words" in text.markdown("words and more words\ufffd " * 40, {})
+
+
+def test_html_of_too_many_tags_has_a_reason():
+    with pytest.raises(text.Unreadable, match="more than 30000 HTML tags"):
+        text.markdown("<div>" * 100_000 + "deep" + "</div>" * 100_000, HTML)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [("<div>", "</div>"), ("<ul><li>", "</li></ul>"), ("<blockquote>", ""), ("<table><tr><td>", ""), ("<b>", "")],
+)
+@pytest.mark.parametrize("depth", [50, 500, 9000])
+def test_deep_html_keeps_its_words_and_hides_what_is_hidden(around, depth):
+    inside = "<p hidden>SECRET</p><p>deep</p>"
+    markdown = text.markdown(around[0] * depth + inside + around[1] * depth, HTML)
+    assert "deep" in markdown
+    assert "SECRET" not in markdown
+    # Indentation and columns don't multiply what there is.
+    assert len(markdown) < 20_000
+
+
+def _steps(call):
+    """Lines of Python that `call` runs: the same on a fast machine and a slow one. Expressions in C are one line."""
+    count = 0
+    before = sys.gettrace()  # coverage's
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<p hidden>x</p><p>y</p>",
+        "<ol><li>x</li>",
+        "<li>x",
+        "<table><thead><tr><td>x</td></tr>",
+        "<tr><td>x",
+        "<b>",
+        "<header>x</header>",
+        "<style>.a</style>",
+        "<!-- x -->",
+    ],
+)
+def test_twice_the_html_takes_twice_the_steps(part):
+    # Long enough that what is fixed doesn't count; as siblings or nested, as the part wants.
+    one, two = (_steps(lambda n=n: text.markdown("<main></main><ol>" + part * n, HTML)) for n in (300, 600))
+    assert two < one * 2.5
+
+
+@pytest.mark.parametrize(
+    "part", ["<!-- ", "```py\n<!--", "# x\n", "- x\n", "|-|\n", "a\n=\n", "```\n", "x. ", "。", "x"]
+)
+def test_twice_the_markdown_takes_twice_the_steps(part):
+    def read(n):
+        split.split("T", text.markdown(part * n, {}))
+
+    one, two = (_steps(lambda n=n: read(n)) for n in (1500, 3000))
+    assert two < one * 2.5
