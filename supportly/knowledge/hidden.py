@@ -8,6 +8,9 @@ from typing import Final
 LONGEST_SHEET: Final = 50_000
 """Characters; a longer style sheet comes from a site's theme and says nothing about an article's own words."""
 
+LONGEST_VALUE: Final = 1000
+"""Characters of one declaration; what is written to hide text has ten, and expressions stay cheap."""
+
 _COMMENT: Final = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 _NAME: Final = re.compile(r"([.#])([\w-]+)")
@@ -16,7 +19,8 @@ _FAR: Final = re.compile(r"-(?:\d{3,}[\d.]*(?:px|pt)|\d{2,}[\d.]*(?:em|rem|ex|ch
 """Farther out than any layout places a text that is to be read: 100 pixels, 10 ems, its own width."""
 _PUSHED: Final = re.compile(r"-(?:\d{4,}(?:px|pt|%)|9{3}px|\d{3,}r?em)")
 """Margins and indents of layouts are negative too, but by less than a screen."""
-_SCALED_AWAY: Final = re.compile(r"scale[xy]?\(\s*0*\.?0+\s*[,)]|translate[xy]?\(\s*-(?:\d{4,}px|\d{3,}em|\d{4,}%)")
+_SCALED: Final = re.compile(r"scale[xy]?\(\s*([\d.]+)")
+_MOVED: Final = re.compile(r"translate[xy]?\(\s*-(?:\d{4,}px|\d{3,}em|\d{4,}%)")
 _CLIPPED: Final = re.compile(r"rect\(\s*(?:[01](?:px)?[\s,]*){4}\)|inset\(\s*(?:50|100)%|circle\(\s*0")
 _MAYBE: Final = re.compile(
     r"display|visibility|opacity|font|position|indent|clip|transform|color|height|width|margin|\\|scale|translate",
@@ -36,7 +40,8 @@ def hiding_selectors(sheet: str) -> tuple[frozenset[str], frozenset[str]]:
     """The classes and ids that a style sheet hides. Only plain ones: `.note`, not `.note:hover` or `@media print`."""
     if len(sheet) > LONGEST_SHEET:
         return frozenset(), frozenset()
-    classes, ids = set(), set()
+    classes: set[str] = set()
+    ids: set[str] = set()
     for rule in _outside_at_rules(_COMMENT.sub("", sheet)).split("}"):
         selectors, _, declarations = rule.partition("{")
         if is_hidden_style(declarations):
@@ -78,7 +83,7 @@ def _declarations(style: str) -> dict[str, str]:
         name = name.strip()
         value, mark, _ = value.partition("!")
         if colon and (mark or name not in important):
-            said[name] = " ".join(value.split())
+            said[name] = " ".join(value.split())[:LONGEST_VALUE]
             if mark:
                 important.add(name)
     return said
@@ -117,5 +122,6 @@ def _off_screen(said: dict[str, str]) -> bool:
         or (cut and any(_nothing(said.get(name)) or (placed and said.get(name) == "1px") for name in tiny))
         or bool(_CLIPPED.search(said.get("clip", "") if placed else ""))
         or bool(_CLIPPED.search(said.get("clip-path", "")))
-        or bool(_SCALED_AWAY.search(said.get("transform", "")))
+        or any(_nothing(factor) for factor in _SCALED.findall(said.get("transform", "")))
+        or bool(_MOVED.search(said.get("transform", "")))
     )

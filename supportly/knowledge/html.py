@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bs4 import BeautifulSoup, NavigableString, Tag
-from bs4.element import PageElement, PreformattedString
+from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString, PageElement, PreformattedString
 from markdownify import MarkdownConverter
 
 from supportly.knowledge.hidden import hiding_selectors, is_hidden_style
@@ -87,11 +87,13 @@ class _Converter(MarkdownConverter):
     """
 
     def process_tag(self, node: Tag, parent_tags: set[str] | None = None) -> str:
-        return "" if node.name == _GONE else str(super().process_tag(node, parent_tags))
+        return "" if node.name == _GONE else str(super().process_tag(node, parent_tags))  # type: ignore[misc]
 
     def process_text(self, el: NavigableString, parent_tags: set[str] | None = None) -> str:
         # Comments, processing instructions and declarations.
-        return "" if isinstance(el, PreformattedString) else str(super().process_text(el, parent_tags))
+        if isinstance(el, PreformattedString):
+            return ""
+        return str(super().process_text(el, parent_tags))  # type: ignore[misc]
 
     def convert_a(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         return text

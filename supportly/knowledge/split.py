@@ -81,7 +81,8 @@ def split(title: str, body: str) -> list[Chunk]:
     """
     chunks: list[Chunk] = []
     for heading, blocks in sections(body):
-        chunks += [Chunk(title, heading, piece) for piece in _pack(_units(blocks))]
+        # A piece of nothing but spaces is nothing to find.
+        chunks += [Chunk(title, heading, piece) for piece in _pack(_units(blocks)) if piece]
         if heading and not blocks:
             chunks.append(Chunk(title, heading, ""))
         if len(chunks) > MOST_CHUNKS:

@@ -331,6 +331,10 @@ def test_neither_title_nor_text_has_a_reason():
     assert split.split("Title", " \n\n ") == [split.Chunk("Title", "", "")]
 
 
+def test_no_chunk_is_empty():
+    assert bodies("a" + " " * 5000 + "b") == ["a", "b"]
+
+
 def test_endless_sections_have_a_reason():
     with pytest.raises(text.Unreadable, match="more than 20000 pieces"):
         split.split("T", "".join(f"# {n}\nx\n" for n in range(30_000)))

@@ -129,6 +129,7 @@ def test_a_snippet_shows_the_place_that_was_asked_for():
         "height:0;overflow:hidden",
         "position:absolute;width:1px;height:1px;overflow:hidden",
         "transform:scale(0)",
+        "transform:rotate(5deg) scale(0.00)",
         "transform: translateX(-9999px)",
         "opacity:0",
         "opacity:0%",
@@ -247,6 +248,19 @@ def test_code_stays_fenced():
 def test_lists_stay_lists():
     body = "<ol start='3'><li>three<ul><li>below</li></ul></li><li hidden>no</li><li><p>four</p></li></ol>"
     assert text.markdown(body, HTML) == "3. three\n   - below\n4. four"
+
+
+@pytest.mark.parametrize(
+    ("style", "seen"),
+    [
+        ("transform:scale(" + "0" * 500_000, ""),
+        ("transform:scale(1" + "0" * 500_000, "words"),
+        ("opacity:" + "0" * 500_000, ""),
+        ("left:" * 100_000, "words"),
+    ],
+)
+def test_endless_styles_are_read(style, seen):
+    assert text.markdown(f"<p style='{style}'>words</p>", HTML) == seen
 
 
 def test_links_and_images_keep_their_words():
