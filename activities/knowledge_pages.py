@@ -22,8 +22,6 @@ from supportly.storage.knowledge import Walk
 from supportly.storage.knowledge_chunks import ChunkRow, KeptChunk
 from supportly.storage.knowledge_pages import DocumentRow, Known, PageWrite
 
-LONGEST_BODY: Final = 2_000_000
-"""Characters; a longer document is a file by mistake, and becomes a failure that says so."""
 LONGEST_TITLE: Final = 500
 BATCH_DOCUMENTS: Final = 500
 """Documents stored in one transaction at most, where pages come faster than they are stored: by then the cost of the
@@ -193,11 +191,9 @@ def _split_all(
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, _Unreadable) else f"The document cannot be read ({type(error).__name__})."
-
-
-class _Unreadable(ValueError):
-    """A document that cannot be stored; the text is for the status."""
+    return (
+        str(error) if isinstance(error, text.Unreadable) else f"The document cannot be read ({type(error).__name__})."
+    )
 
 
 def content_hash(document: Document) -> bytes:
@@ -225,8 +221,6 @@ def _storable(value: Any) -> Any:
 
 
 def _split_one(document_id: uuid.UUID, document: Document, content: bytes) -> _Split:
-    if len(document.body) > LONGEST_BODY:
-        raise _Unreadable(f"The document is longer than {LONGEST_BODY} characters.")
     title = text.one_line(document.title)[:LONGEST_TITLE]
     body = text.markdown(document.body, document.metadata)
     locale = text.normal_locale(document.locale)

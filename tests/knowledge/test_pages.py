@@ -157,7 +157,7 @@ async def test_failures_keep_the_old_version_and_are_tried_again(base, articles)
 
 
 async def test_an_unreadable_document_stops_nobody(base, articles, monkeypatch):
-    monkeypatch.setattr("activities.knowledge_pages.LONGEST_BODY", 30)
+    monkeypatch.setattr("supportly.knowledge.text.LONGEST_BODY", 30)
     base.source.documents = [*articles(3), base.article("huge", "x" * 31)]
     _, counts = await base.sync()
     assert (counts.seen, counts.added, counts.failed) == (4, 3, 1)
