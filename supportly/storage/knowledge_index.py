@@ -28,7 +28,7 @@ async def bring_up_to_date(db: Database, account_id: int, model: int) -> int:
             "select count(*), count(*) filter (where i.built_part is null or v.part > i.built_part), "
             "max(i.built_rows), (select dimensions from knowledge_models where model_id = %(m)s) "
             "from vectors v left join knowledge_indexes i on i.account_id = v.account_id and i.model_id = v.model_id "
-            "where v.account_id = %(a)s and v.model_id = %(m)s",
+            "where v.account_id = %(a)s and v.of_account = %(a)s and v.model_id = %(m)s",
             at,
         )
     if total < INDEXED_FROM:
@@ -101,8 +101,8 @@ async def _extend(db: Database, at: dict[str, Any]) -> int:
             f"insert into knowledge_ann.{name} (account_id, document_id, text_hash, provider, locale, embedding) "  # noqa: S608
             "select v.account_id, v.document_id, v.text_hash, v.provider, v.locale, v.embedding from vectors v "
             "join knowledge_indexes i on i.account_id = v.account_id and i.model_id = v.model_id "
-            "where v.account_id = %(a)s and v.model_id = %(m)s and v.part > i.built_part and v.part <= %(part)s "
-            "and not v.hidden",
+            "where v.account_id = %(a)s and v.of_account = %(a)s and v.model_id = %(m)s "
+            "and v.part > i.built_part and v.part <= %(part)s and not v.hidden",
             at,
         )
         await do(

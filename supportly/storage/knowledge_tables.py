@@ -68,7 +68,6 @@ documents = Table(
     _moment("stored_at", now=True),
     _moment("deleted_at"),
     Column("missed_walk", BigInteger),
-    Index("documents_stream", "account_id", "provider", "stream"),
     postgresql_partition_by="HASH (account_id)",
 )
 """`missed_walk`: the complete walk that did not meet the document, null while it is met. `kept`: an administrator
@@ -117,15 +116,16 @@ vectors = Table(
     "vectors",
     metadata,
     _account(),
-    Column("model_id", SmallInteger, primary_key=True, autoincrement=False),
     Column("document_id", UUID(as_uuid=True), primary_key=True),
     Column("text_hash", LargeBinary, primary_key=True),
+    Column("model_id", SmallInteger, primary_key=True, autoincrement=False),
     Column("provider", Text, nullable=False),
     Column("locale", Text),
     Column("hidden", Boolean, nullable=False, server_default=text("false")),
     Column("part", Integer, nullable=False, server_default=text("0")),
+    Column("of_account", BigInteger, Computed("account_id", persisted=True), nullable=False),
     Column("embedding", HALFVEC(), nullable=False),
-    Index("vectors_part", "account_id", "model_id", "part"),
+    Index("vectors_part", "of_account", "model_id", "part"),
     postgresql_partition_by="HASH (account_id)",
 )
 """The vectors of a chunk, one a model, in rows that are short enough to be scanned. `part` counts up with every build

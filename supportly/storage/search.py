@@ -27,7 +27,7 @@ _SEEN: Final = (
 # `+ 0` keeps the planner off an index: an exact scan is what is wanted.
 _EXACT: Final = (
     "select v.document_id, v.text_hash from vectors v where "  # noqa: S608 (our own text)
-    f"{_SEEN} and v.model_id = %({{m}})s and not v.hidden and v.part > %({{m}}_built)s "
+    f"{_SEEN} and v.of_account = %(a)s and v.model_id = %({{m}})s and not v.hidden and v.part > %({{m}}_built)s "
     "order by (v.embedding <#> %({m}_v)s::halfvec) + 0 limit %(pool)s"
 )
 _INDEXED: Final = (
