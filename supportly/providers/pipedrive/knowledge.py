@@ -19,8 +19,9 @@ from supportly.providers.pipedrive.api import V2, Row, row_of, rows_of
 
 PAGE: Final = 500
 """Most records of one page; a page costs the same tokens whatever its size."""
-OVERLAP: Final = timedelta(seconds=5)
-"""How far an incremental walk looks back: times are whole seconds, and servers' clocks differ a little."""
+OVERLAP: Final = timedelta(minutes=2)
+"""How far an incremental walk looks back: a record bears the time at which its request began, and lists may be read
+from a copy that lags. Times are whole seconds."""
 
 
 class Position(BaseModel):

@@ -18,7 +18,7 @@ ROOT: Final = "/help_center"
 EXPORT_PAGE: Final = 1_000
 """Most articles on a page of the incremental list: a full page that leads nowhere is a loop, a shorter one the end."""
 OVERLAP: Final = timedelta(minutes=1)
-"""An incremental walk starts this much before the last full one began, because an index may lag."""
+"""An incremental walk starts this much before its checkpoint, because an index may lag."""
 SECTIONS_DEEP: Final = 5
 """How far a section's parents are followed: Zendesk's deepest plan has five levels, and a loop must end."""
 
@@ -42,14 +42,15 @@ async def whole(call: Call, at: Row) -> StreamPage:
 
 async def changed(call: Call, at: Row, since: str | None) -> StreamPage:
     """A page of what changed since the checkpoint (epoch seconds). A vote counts as a change."""
-    start = int(at.get("from") or since or 0)
+    since_s = int(since or 0)
+    start = int(at.get("from") or max(0, since_s - OVERLAP.seconds))
     url = at.get("url") or f"{ROOT}/incremental/articles?start_time={start}"
     answer = await absent_as_none(call.http.get(url + ("" if "include=" in url else "&include=translations")))
     if answer is None:
-        return StreamPage(checkpoint=str(start))
+        return StreamPage(checkpoint=str(since_s))
     body = answer.body()
     # A list without changes answers `end_time: 1`; going back would mean to read everything again.
-    page = StreamPage(checkpoint=str(max(start, int(body.get("end_time") or 0))))
+    page = StreamPage(checkpoint=str(max(since_s, int(body.get("end_time") or 0))))
     following, onward = body.get("next_page"), None
     if following:
         moved = query_number(following, "start_time")
@@ -177,9 +178,9 @@ async def _outline(call: Call) -> Outline:
 
 
 def _moment(answer: Answer) -> int:
-    """When the provider answered, by its own clock, less the overlap; by ours where it sends no `Date`."""
+    """When the provider answered, by its own clock; by ours where it sends no `Date`."""
     try:
         now = email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
     except ValueError:
         now = now_utc()
-    return int((now - OVERLAP).timestamp())
+    return int(now.timestamp())
