@@ -45,6 +45,7 @@ class MemoryProvider(StreamsKnowledge):
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self._starts: dict[tuple[str, str | None, int, int], int] = {}
 
     async def read_stream(self, call: Call, stream: str, cursor: str | None, since: str | None) -> StreamPage:
         """One page; an incremental walk sees what was updated since its checkpoint (an ISO time)."""
@@ -55,11 +56,7 @@ class MemoryProvider(StreamsKnowledge):
             waiting = source.before_page(stream, place // source.page_size)
             if waiting is not None:
                 await waiting
-        held = [d for d in source.documents if d.stream == stream]
-        if since:
-            held = [d for d in held if d.updated_at and d.updated_at > datetime.fromisoformat(since)]
-        page = held[place : place + source.page_size]
-        end = place + source.page_size >= len(held)
+        page, end = self._page(stream, since, place)
         return StreamPage(
             documents=[d for d in page if d.external_id not in source.broken],
             failures=[
@@ -71,6 +68,31 @@ class MemoryProvider(StreamsKnowledge):
             next=None if end else str(place + source.page_size),
             checkpoint=datetime.now(UTC).isoformat() if end else None,
         )
+
+    def _page(self, stream: str, since: str | None, place: int) -> tuple[list[Document], bool]:
+        """The documents from the `place`-th on, and whether the list ends with them.
+
+        Where a page ended is remembered for the walk while as many documents are there, so that it reads each once.
+        """
+        held, size = self.source.documents, self.source.page_size
+        after = datetime.fromisoformat(since) if since else None
+        if not place:
+            self._starts = {key: start for key, start in self._starts.items() if key[0] != stream}
+        start = self._starts.get((stream, since, place, len(held)))
+        skip = place if start is None else 0
+        page: list[Document] = []
+        for number in range(start or 0, len(held)):
+            document = held[number]
+            if document.stream != stream or (after and not (document.updated_at and document.updated_at > after)):
+                continue
+            if skip:
+                skip -= 1
+            elif len(page) == size:
+                self._starts[stream, since, place + size, len(held)] = number
+                return page, False
+            else:
+                page.append(document)
+        return page, True
 
     async def is_gone(self, call: Call, stream: str, external_id: str) -> bool | None:
         """True for what the Source lists as gone."""
