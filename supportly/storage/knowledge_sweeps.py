@@ -103,6 +103,7 @@ async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str
                 "update sync_runs set deleted = deleted + %(n)s where account_id = %(a)s and run_id = %(r)s",
                 at | {"n": deleted},
             )
+        await _forget_unlisted(c, at)
         await do(
             c,
             "update knowledge_streams set state = 'swept', "
@@ -120,6 +121,19 @@ async def _compare_at_once(c: AsyncConnection) -> None:
     each.
     """
     await do(c, "set local enable_nestloop = off", {})
+
+
+async def _forget_unlisted(c: AsyncConnection, at: dict[str, Any]) -> None:
+    """A record that failed, is not stored and is not listed any more has nothing left to fail."""
+    await do(
+        c,
+        "delete from sync_failures f using knowledge_streams s where f.account_id = %(a)s and f.provider = %(p)s "
+        "and f.stream = %(s)s and s.account_id = %(a)s and s.provider = %(p)s and s.stream = %(s)s and s.complete "
+        "and not exists (select from sync_runs r where r.account_id = %(a)s and r.run_id = f.run_id "
+        "and r.epoch >= s.walk) and not exists (select from documents d where d.account_id = %(a)s "
+        "and d.provider = %(p)s and d.stream = %(s)s and d.external_id = f.external_id and d.deleted_at is null)",
+        at,
+    )
 
 
 async def _hold(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], total: int) -> None:

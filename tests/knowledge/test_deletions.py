@@ -158,3 +158,27 @@ async def test_a_stream_switched_off_takes_its_documents_along(base, articles):
     job = await knowledge.open_run(base.db, job, [], now=datetime.now(UTC))
     assert (await knowledge.counts(base.db, job)).deleted == 3
     assert await base.rows("select 1 from chunks where account_id = %(a)s") == []
+
+
+async def test_a_failure_ends_with_its_record(base, articles):
+    base.source.documents = articles(3)
+    base.source.broken = {"topic1": "no text"}
+    await base.sync()
+    assert [f["external_id"] for f in (await knowledge_status.read(base.db, base.account_id))["memory"].failures]
+    # Nothing is stored of it, so that one complete walk that does not list it is enough.
+    del base.source.documents[1]
+    await base.sync()
+    assert (await knowledge_status.read(base.db, base.account_id))["memory"].failures == []
+
+
+async def test_a_failure_of_what_is_stored_stays_with_it(base, articles):
+    base.source.documents = articles(3)
+    await base.sync()
+    base.source.broken = {"topic1": "no text"}
+    await base.sync()
+    base.source.documents = [d for d in base.source.documents if d.external_id != "topic1"]
+    await base.sync()
+    assert len((await knowledge_status.read(base.db, base.account_id))["memory"].failures) == 1
+    await base.sync()
+    assert (await knowledge_status.read(base.db, base.account_id))["memory"].failures == []
+    assert await base.names() == {"topic0", "topic2"}
