@@ -26,6 +26,7 @@ from supportly.storage import (
     knowledge_models,
     knowledge_pages,
     knowledge_refining,
+    knowledge_status,
     knowledge_sweeps,
     provider_settings,
 )
@@ -113,7 +114,8 @@ class KnowledgeActivities:
                         error = failure.message
                         await knowledge.give_up(self.db, job, stream, error)
             counts = await knowledge.counts(self.db, job)
-        return Stretch(counts=counts, stream_done=done, stream_error=error, wait_s=wait_s)
+            pages = await knowledge_status.pages(self.db, job)
+        return Stretch(counts=counts, pages=pages, stream_done=done, stream_error=error, wait_s=wait_s)
 
     async def _walk(self, job: KnowledgeJob, stream: str) -> Walk:
         """Walk for a stretch; answers where the walk stands then.

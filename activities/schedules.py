@@ -7,9 +7,10 @@ which starts the sync under its own id: scheduled and manual runs never overlap.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import (
     Client,
     Schedule,
@@ -23,6 +24,7 @@ from temporalio.client import (
     ScheduleState,
     ScheduleUpdate,
     ScheduleUpdateInput,
+    WorkflowExecutionStatus,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -34,6 +36,9 @@ STARTER: Final = "KnowledgeSchedule"
 """Type of the workflow that a Schedule starts."""
 CATCH_UP: Final = timedelta(hours=1)
 """After an outage one late run is enough; the server's default would make up for a year."""
+UNATTENDED: Final = timedelta(minutes=15)
+"""A task that no worker has taken for this long means that none is there; a busy one takes it within minutes."""
+WAITING: Final = "PENDING_ACTIVITY_STATE_SCHEDULED"
 PAUSED_BY_SWITCH: Final = "knowledge sync is switched off"
 PAUSED_BY_CONNECTION: Final = "waits until the provider is connected again"
 
@@ -139,6 +144,25 @@ async def next_run(client: Client, account_id: int, provider: str) -> datetime |
     if found.schedule.state.paused or not found.info.next_action_times:
         return None
     return found.info.next_action_times[0]
+
+
+async def is_stalled(client: Client, account_id: int, provider: str) -> bool:
+    """True when nobody works on a sync that ought to run: its workflow is gone, or its next task waits for a worker.
+
+    Raises RPCError.
+    """
+    try:
+        found = await client.get_workflow_handle(ids.knowledge(account_id, provider)).describe()
+    except RPCError as error:
+        _unless_missing(error)
+        return True
+    if found.status != WorkflowExecutionStatus.RUNNING:
+        return True
+    raw = found.raw_description
+    waiting = [a.scheduled_time for a in raw.pending_activities if a.state == PendingActivityState.Value(WAITING)]
+    if raw.HasField("pending_workflow_task"):
+        waiting.append(raw.pending_workflow_task.scheduled_time)
+    return any(t.ToDatetime(UTC) < datetime.now(UTC) - UNATTENDED for t in waiting)
 
 
 async def cancel_sync(client: Client, account_id: int, provider: str) -> None:

@@ -27,8 +27,8 @@ PATIENT: Final = RetryPolicy(
 )
 # Closing a run has to succeed some time: its row says that it runs.
 STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-IDLE_WAITS: Final = 30
-"""Pauses in a row without a document between: by then the provider has asked for patience often enough."""
+IDLE: Final = timedelta(hours=1)
+"""Without a page for this long a stream is given up; the next scheduled run goes on where this one stood."""
 WHOLE_RUN: Final = {"not_connected", "reconnect_required", "sync_superseded", "unsupported_by_provider"}
 """Failures that end the run; any other ends its stream alone."""
 
@@ -43,7 +43,7 @@ class KnowledgeSync:
     @workflow.init
     def __init__(self, job: KnowledgeJob) -> None:
         self.job = job
-        self.idle = 0
+        self.pages, self.moved_at = 0, workflow.now()
 
     @workflow.run
     async def run(self, job: KnowledgeJob) -> KnowledgeReport:
@@ -74,7 +74,6 @@ class KnowledgeSync:
 
     async def _stretch(self) -> None:
         """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""
-        before = self.job.counts.seen
         try:
             stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH, silence=SILENCE)
             if stretch.stream_done:
@@ -83,9 +82,10 @@ class KnowledgeSync:
             if error.type in WHOLE_RUN:
                 raise
             stretch = Stretch(counts=self.job.counts, stream_error=error.message)
-        self.idle = self.idle + 1 if stretch.wait_s and stretch.counts.seen == before else 0
-        if self.idle > IDLE_WAITS:
-            stretch.stream_error = "The provider kept asking for a pause."
+        if stretch.pages != self.pages:
+            self.pages, self.moved_at = stretch.pages, workflow.now()
+        if workflow.now() + timedelta(seconds=stretch.wait_s) - self.moved_at > IDLE:
+            stretch.stream_error = stretch.stream_error or "The provider gave no page for an hour."
         self.job = self.job.after(stretch)
         if stretch.wait_s and not stretch.stream_error:
             await workflow.sleep(timedelta(seconds=stretch.wait_s))

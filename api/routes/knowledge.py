@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -22,14 +23,14 @@ from api.errors import from_temporal
 from api.idempotency import once
 from api.openapi import EXAMPLE_ID, IDEMPOTENT, INTEGRATES, READS, TAKES_BODY, documented
 from api.presenting import unsupported
-from api.services import temporal_away
+from api.services import Services, temporal_away
 from api.waiting import Patience, fingerprint, preference, replayed, status_url
 from supportly import errors, providers
 from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.errors import InvalidInput, NotFound
 from supportly.knowledge import rank
-from supportly.provider import StreamsKnowledge
+from supportly.provider import Provider, StreamsKnowledge
 from supportly.storage import (
     connections,
     knowledge_status,
@@ -39,6 +40,7 @@ from supportly.storage import (
     search,
 )
 from supportly.storage.knowledge_status import Knowledge, Run
+from supportly.storage.provider_settings import Stored
 from supportly.temporal import bulk, search_attributes
 from workflows.knowledge_sync import KnowledgeSync
 
@@ -47,6 +49,8 @@ router = APIRouter(prefix=PREFIX, tags=["Knowledge"])
 LONGEST_QUESTION: Final = 10_000
 """Characters of `q`; longer ones are refused, of these the first 2,000 are read."""
 MOST_HITS: Final = 50
+RUN_TAKES: Final = timedelta(minutes=15)
+"""Data is as old as the interval and a run's length just before the next run ends; older than that it is stale."""
 OFFERS: Final = (*INTEGRATES, errors.UnsupportedByProvider)
 COUNTS_EXAMPLE: Final = {
     "seen": 67,
@@ -104,6 +108,9 @@ class SyncBody(BaseModel):
                         "counts": COUNTS_EXAMPLE,
                         "failed_streams": {},
                     },
+                    "synced_at": "2026-11-22T09:41:12+00:00",
+                    "age_seconds": 1860,
+                    "stale": False,
                     "documents": 67,
                     "chunks": 81,
                     "failures": [],
@@ -118,6 +125,9 @@ class SyncBody(BaseModel):
 async def status(at: AgentTenant) -> Response:
     """Every provider that is connected or has knowledge: the switch, the next and the last run, what is stored.
 
+    `state` is that of the last run, or `never_run`; `stalled` when its row says that it runs and nobody works on it.
+    `synced_at` is when the newest run began that read everything it had to, `age_seconds` how long ago that is, and
+    `stale` says that this is longer than the sync's interval allows.
     `failures` lists up to 100 records that could not be read; every run tries them again. `held_deletions` wait for
     an administrator: `POST /{provider}/knowledge/sync` with `confirm_deletes` or `reject_deletes`.
     """
@@ -131,10 +141,16 @@ async def status(at: AgentTenant) -> Response:
         for p in providers.PROVIDERS
         if isinstance(p, StreamsKnowledge) and p.available and (p.id in alive or p.id in found)
     ]
+    running = [name for name, one in found.items() if one.run and one.run.state == "running"]
     try:
         runs = await asyncio.gather(*(schedules.next_run(client, at.account_id, p.id) for p in shown))
+        unattended = await asyncio.gather(*(schedules.is_stalled(client, at.account_id, name) for name in running))
     except RPCError:
         raise temporal_away() from None
+    stalled = {name for name, is_so in zip(running, unattended, strict=True) if is_so}
+    if stalled:
+        # One that has ended since the first look has closed its row before.
+        found = await knowledge_status.read(db, at.account_id)
     return answer(
         {
             "providers": [
@@ -144,7 +160,12 @@ async def status(at: AgentTenant) -> Response:
                     "enabled": provider.id in stored and stored[provider.id].knowledge_enabled,
                     "connection": alive[provider.id].state if provider.id in alive else "not_connected",
                     "next_run": next_run,
-                    **_shown(found.get(provider.id, Knowledge())),
+                    **_shown(found.get(provider.id, Knowledge()), stalled=provider.id in stalled),
+                    **_age(
+                        found.get(provider.id, Knowledge()).synced_at,
+                        _interval(at.services, provider, stored.get(provider.id, Stored())),
+                        enabled=provider.id in stored and stored[provider.id].knowledge_enabled,
+                    ),
                 }
                 for provider, next_run in zip(shown, runs, strict=True)
             ]
@@ -152,10 +173,27 @@ async def status(at: AgentTenant) -> Response:
     )
 
 
-def _shown(found: Knowledge) -> dict[str, Any]:
+def _interval(services: Services, provider: Provider, stored: Stored) -> timedelta:
+    minutes = read_settings(provider, stored.settings).sync_interval_minutes or services.settings.sync_interval_minutes
+    return timedelta(minutes=minutes)
+
+
+def _age(synced_at: datetime | None, interval: timedelta, *, enabled: bool) -> dict[str, Any]:
+    age = datetime.now(UTC) - synced_at if synced_at else None
     return {
-        "state": found.run.state if found.run else "never_run",
-        "last_run": _run(found.run) if found.run else None,
+        "synced_at": synced_at,
+        "age_seconds": int(age.total_seconds()) if age is not None else None,
+        "stale": enabled if age is None else age > interval + RUN_TAKES,
+    }
+
+
+def _shown(found: Knowledge, *, stalled: bool) -> dict[str, Any]:
+    run = found.run
+    if run and run.state == "running" and stalled:
+        run = replace(run, state="stalled")
+    return {
+        "state": run.state if run else "never_run",
+        "last_run": _run(run) if run else None,
         "documents": found.documents,
         "chunks": found.chunks,
         "failures": found.failures,
@@ -267,9 +305,7 @@ async def _toggled(at: Integration, body: ToggleBody) -> dict[str, Any]:
     services, place = at.services, (at.account_id, at.provider.id)
     stored = await provider_settings.read(services.db, *place)
     wanted = body.enabled if body.enabled is not None else not stored.knowledge_enabled
-    minutes = (
-        read_settings(at.provider, stored.settings).sync_interval_minutes or services.settings.sync_interval_minutes
-    )
+    interval = _interval(services, at.provider, stored)
     if wanted:
         await at.connection()
     client = await services.temporal.client()
@@ -277,7 +313,7 @@ async def _toggled(at: Integration, body: ToggleBody) -> dict[str, Any]:
     try:
         # The Schedule first: a failure between the two leaves the switch as it was, and trying again mends it.
         if wanted:
-            await schedules.switch_on(client, *place, timedelta(minutes=minutes))
+            await schedules.switch_on(client, *place, interval)
         else:
             await (schedules.delete if body.purge else schedules.switch_off)(client, *place)
             await schedules.cancel_sync(client, *place)
@@ -288,6 +324,7 @@ async def _toggled(at: Integration, body: ToggleBody) -> dict[str, Any]:
         raise temporal_away() from None
     if body.purge:
         await knowledge_sweeps.purge(services.db, *place)
+    minutes = interval // timedelta(minutes=1)
     return {"provider": at.provider.id, "enabled": wanted, "interval_minutes": minutes, "sync": started}
 
 

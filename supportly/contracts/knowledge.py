@@ -97,6 +97,8 @@ class Stretch(BaseModel):
 
     counts: Counts = Field(default_factory=Counts)
     """What the whole run has done so far: the database counts with each page, so that a crash loses nothing."""
+    pages: int = 0
+    """Pages that the run's walks have behind them: what moves even where a page holds no record."""
     stream_done: bool = False
     wait_s: float = 0
     """Seconds that the provider wants us to wait before the next page."""

@@ -20,6 +20,8 @@ from supportly.storage.knowledge_chunks import delete_chunks
 FULL_WALK_EVERY: Final = timedelta(hours=24)
 """At least this often a scheduled run walks everything: only a complete walk notices what vanished without a signal."""
 
+ENDED_SILENTLY: Final = "The run ended without a word (stopped, or overtaken by a newer one)."
+
 COUNTS: Final = tuple(Counts.model_fields)
 
 
@@ -89,9 +91,11 @@ async def _begin(
     )
     await do(
         c,
-        "update sync_runs set state = 'failed', finished_at = now() "
-        "where account_id = %(a)s and provider = %(p)s and state = 'running'",
-        at,
+        "update sync_runs r set state = 'failed', finished_at = now(), failed_streams = failed_streams || coalesce("
+        "(select jsonb_object_agg(k.stream, %(why)s::text) from knowledge_streams k where k.account_id = %(a)s "
+        "and k.provider = %(p)s and k.run_epoch = r.epoch and k.state <> 'swept' and not r.failed_streams ? k.stream)"
+        ", '{}') where account_id = %(a)s and provider = %(p)s and state = 'running'",
+        at | {"why": ENDED_SILENTLY},
     )
     removed = await _drop_switched_off(c, at | {"on": [s.id for s in streams]}, job.generation)
     await _expire_tombstones(c, at)

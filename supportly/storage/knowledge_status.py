@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from supportly.contracts.knowledge import Counts
+from supportly.contracts.knowledge import Counts, KnowledgeJob
 from supportly.storage.database import Database, rows
 from supportly.storage.knowledge import COUNTS
 
@@ -37,6 +37,20 @@ class Knowledge:
     failures: list[dict[str, Any]] = field(default_factory=list)
     failures_total: int = 0
     held: list[dict[str, Any]] = field(default_factory=list)
+    synced_at: datetime | None = None
+    """When the newest run began that read every stream to its end: so old is what is stored."""
+
+
+async def pages(db: Database, job: KnowledgeJob) -> int:
+    """Pages that the walks of this run have behind them."""
+    async with db.tenant(job.account_id) as c:
+        [(count,)] = await rows(
+            c,
+            "select coalesce(sum(pages), 0)::int from knowledge_streams "
+            "where account_id = %(a)s and provider = %(p)s and run_epoch = %(e)s",
+            {"a": job.account_id, "p": job.provider, "e": job.epoch},
+        )
+    return int(count)
 
 
 async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
@@ -54,6 +68,12 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
             "select distinct on (provider) provider, run_id::text, state, trigger, started_at, finished_at, "  # noqa: S608
             f"failed_streams, {', '.join(COUNTS)} from sync_runs where account_id = %(a)s "
             "order by provider, epoch desc",
+            at,
+        )
+        synced = await rows(
+            c,
+            "select provider, max(started_at) from sync_runs where account_id = %(a)s "
+            "and state in ('succeeded', 'partial') and failed_streams = '{}'::jsonb group by provider",
             at,
         )
         failures = await rows(
@@ -91,6 +111,7 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
                 for row in held
                 if row[0] == name
             ],
+            next((row[1] for row in synced if row[0] == name), None),
         )
         for name in names
     }

@@ -1,8 +1,15 @@
 """Knowledge over HTTP: switch, sync, status, search, against the Zendesk double."""
 
+import asyncio
 import time
+from datetime import timedelta
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from supportly.contracts import ids
+from supportly.storage.database import Database
+from supportly.temporal import connect
 
 
 def until_synced(account):
@@ -121,3 +128,96 @@ def test_any_question_is_answered(blank, question):
 
 def test_nothing_yet(blank):
     assert blank.call("GET", "/knowledge/status").json() == {"providers": []}
+
+
+def schedule_of(account, provider="zendesk"):
+    async def describe():
+        client = await connect(account.service.settings)
+        return (await client.get_schedule_handle(ids.schedule(account.account_id, provider)).describe()).schedule
+
+    return asyncio.run(describe())
+
+
+def sql(account, statement):
+    """Run one statement as the application, on this account's rows."""
+
+    async def run():
+        db = Database(account.service.settings.database_url)
+        async with db.tenant(account.account_id) as c:
+            await c.exec_driver_sql(statement)
+        await db.close()
+
+    asyncio.run(run())
+
+
+def test_the_interval_is_the_providers_own_setting(connected):
+    connected.call("POST", "/zendesk/knowledge/toggle", json={"enabled": True})
+    until_synced(connected)
+    assert schedule_of(connected).spec.intervals[0].every == timedelta(minutes=60)
+    for minutes in (15, 10_080):
+        changed = connected.call("PUT", "/zendesk/settings", json={"settings": {"sync_interval_minutes": minutes}})
+        assert changed.status_code == 200, changed.text
+        assert schedule_of(connected).spec.intervals[0].every == timedelta(minutes=minutes)
+    for minutes in (14, 10_081):
+        refused = connected.call("PUT", "/zendesk/settings", json={"settings": {"sync_interval_minutes": minutes}})
+        assert refused.status_code == 422
+    connected.call("POST", "/zendesk/knowledge/toggle", json={"enabled": False})
+    connected.call("PUT", "/zendesk/settings", json={"settings": {"sync_interval_minutes": 30}})
+    assert schedule_of(connected).state.paused
+    assert connected.call("DELETE", "/zendesk/disconnect").status_code == 200
+    with pytest.raises(RPCError) as gone:
+        schedule_of(connected)
+    assert gone.value.status == RPCStatusCode.NOT_FOUND
+
+
+def test_syncing_now_joins_the_run_that_is_on_its_way(connected):
+    connected.service.control(
+        "POST", "/faults", json={"provider": "zendesk", "path": ".*/articles.*", "delay": 1.0}
+    )
+    keys = ("one", "two", "three")
+    started = [connected.call("POST", "/zendesk/knowledge/sync", headers={"Idempotency-Key": k}).json() for k in keys]
+    assert len({one["operation_id"] for one in started}) == 3
+    ended = [
+        connected.call("GET", f"/operations/{one['operation_id']}", headers={"Prefer": "wait=30"}).json()
+        for one in started
+    ]
+    assert {one["status"] for one in ended} == {"succeeded"}
+    assert len({one["result"]["run_id"] for one in ended}) == 1
+
+
+def test_status_says_how_old_the_data_is(connected):
+    [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+    assert (found["state"], found["synced_at"], found["age_seconds"], found["stale"]) == (
+        "never_run",
+        None,
+        None,
+        False,
+    )
+    connected.call("POST", "/zendesk/knowledge/toggle", json={"enabled": True})
+    found = until_synced(connected)
+    assert found["synced_at"] == found["last_run"]["started_at"]
+    assert 0 <= found["age_seconds"] < 60
+    assert not found["stale"]
+    for minutes, stale in ((70, False), (80, True)):  # the interval is an hour, and a run may take a quarter of one
+        sql(connected, f"update sync_runs set started_at = now() - interval '{minutes} minutes'")
+        [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+        assert abs(found["age_seconds"] - minutes * 60) < 60
+        assert found["stale"] is stale
+    connected.call("PUT", "/zendesk/settings", json={"settings": {"sync_interval_minutes": 120}})
+    [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+    assert found["stale"] is False
+    # A run that left a stream out makes nothing newer.
+    sql(connected, "update sync_runs set state = 'partial', failed_streams = '{\"articles\": \"forbidden\"}'")
+    [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+    assert (found["synced_at"], found["stale"]) == (None, True)
+
+
+def test_a_row_that_runs_without_a_workflow_is_stalled_until_the_next_sync(connected):
+    connected.call("POST", "/zendesk/knowledge/sync", headers={"Prefer": "wait=30"})
+    sql(connected, "update sync_runs set state = 'running', finished_at = null")
+    [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+    assert (found["state"], found["last_run"]["state"]) == ("stalled", "stalled")
+    again = connected.call("POST", "/zendesk/knowledge/sync", headers={"Prefer": "wait=30"})
+    assert again.json()["state"] == "succeeded"
+    [found] = connected.call("GET", "/knowledge/status").json()["providers"]
+    assert found["state"] == "succeeded"

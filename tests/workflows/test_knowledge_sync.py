@@ -2,14 +2,19 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio import activity
+from temporalio.client import ScheduleOverlapPolicy, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities import schedules
@@ -18,15 +23,17 @@ from activities.knowledge import KnowledgeActivities
 from bench import source
 from bench.source import MemoryProvider, Source
 from supportly.contracts import ids
-from supportly.contracts.knowledge import Document, KnowledgeJob
+from supportly.contracts.knowledge import Counts, Document, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.crypto import KeyRing, Vault
 from supportly.errors import NotFound, ProviderFailure, Throttled
 from supportly.http import Outbound, Unlimited
 from supportly.settings import Settings
-from supportly.storage import knowledge_status
+from supportly.storage import knowledge, knowledge_status
 from supportly.temporal import connect
 from workflows.knowledge_schedule import KnowledgeSchedule
 from workflows.knowledge_sync import KnowledgeSync
+
+TEST_SERVER = Path(__file__).parents[2] / ".venv" / "bin" / "temporal-test-server"
 
 
 @dataclass
@@ -244,8 +251,168 @@ async def test_cleaning_up_where_nothing_is(running):
         await schedules.switch_off(running.client, running.account_id + 900_000, "memory")
 
 
-def test_offsets_spread_accounts_over_the_interval():
-    every = timedelta(hours=1)
-    offsets = [schedules.offset(n, "memory", every) for n in range(200)]
+@pytest.mark.parametrize("every", [timedelta(minutes=15), timedelta(hours=1), timedelta(days=7)])
+def test_offsets_spread_a_thousand_accounts_over_the_interval(every):
+    offsets = [schedules.offset(n, "memory", every) for n in range(1000)]
     assert all(timedelta(0) <= o < every for o in offsets)
-    assert len({o.total_seconds() // 360 for o in offsets}) == 10
+    parts = Counter(int(o / every * 10) for o in offsets)
+    # A hundred in each tenth; four standard deviations of a fair spread are 38.
+    assert all(62 <= parts[part] <= 138 for part in range(10))
+    assert schedules.offset(1, "memory", every) != schedules.offset(1, "another", every)
+
+
+async def _described(running):
+    return await running.client.get_schedule_handle(ids.schedule(*running.place)).describe()
+
+
+async def _until(true, seconds=20.0):
+    for _ in range(int(seconds / 0.05)):
+        if found := await true():
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come true")
+
+
+async def _block(running, page=0):
+    """A sync that hangs at its first page until the event answered is set."""
+    reached, opened = asyncio.Event(), asyncio.Event()
+
+    async def stall():
+        reached.set()
+        await opened.wait()
+
+    running.source.before_page = lambda _stream, at: stall() if at == page else None
+    handle = await running.start()
+    await asyncio.wait_for(reached.wait(), 20)
+    return handle, opened
+
+
+async def test_a_schedule_leaves_a_running_sync_alone(running):
+    running.source.documents = _articles(3)
+    await schedules.switch_on(running.client, *running.place, timedelta(minutes=30))
+    policy = (await _described(running)).schedule.policy
+    assert (policy.overlap, policy.catchup_window) == (ScheduleOverlapPolicy.SKIP, timedelta(hours=1))
+    handle, opened = await _block(running)
+    for turn in (1, 2):
+        await running.client.get_schedule_handle(ids.schedule(*running.place)).trigger()
+
+        async def done(turn=turn):
+            info = (await _described(running)).info
+            return info.num_actions == turn and not info.running_actions
+
+        await _until(done)
+    assert [r async for r in running.client.list_workflows(f"WorkflowId = '{ids.knowledge(*running.place)}'")]
+    opened.set()
+    assert (await handle.result()).state == "succeeded"
+    async with running.db.tenant(running.account_id) as c:
+        runs = (await c.exec_driver_sql("select trigger from sync_runs")).all()
+    assert [tuple(row) for row in runs] == [("manual",)]
+    assert len(running.source.reads) == 1
+    await schedules.delete(running.client, *running.place)
+
+
+async def test_what_a_person_paused_stays_paused_through_a_reconnect(running):
+    await schedules.switch_on(running.client, *running.place, timedelta(minutes=30))
+
+    async def lose_and_connect_again():
+        await schedules.hold(running.client, *running.place)
+        assert (await _described(running)).schedule.state.paused
+        await schedules.release(running.client, *running.place)
+        return not (await _described(running)).schedule.state.paused
+
+    assert await lose_and_connect_again()
+    await schedules.switch_off(running.client, *running.place)
+    assert not await lose_and_connect_again()
+    await schedules.switch_on(running.client, *running.place, timedelta(minutes=30))
+    await running.client.get_schedule_handle(ids.schedule(*running.place)).pause(note="not while we move house")
+    assert not await lose_and_connect_again()
+    assert (await _described(running)).schedule.state.note == "not while we move house"
+    await schedules.delete(running.client, *running.place)
+    await schedules.hold(running.client, *running.place)  # where there is none, none comes
+    await schedules.release(running.client, *running.place)
+    assert await schedules.next_run(running.client, *running.place) is None
+
+
+async def test_a_run_that_somebody_terminated_is_seen_and_closed_by_the_next(running):
+    running.source.documents = _articles(30)
+    handle, opened = await _block(running, page=1)
+    assert not await schedules.is_stalled(running.client, *running.place)
+    await handle.terminate("by hand")
+    found = await running.stored()
+    assert found.run.state == "running"
+    assert await schedules.is_stalled(running.client, *running.place)
+    running.source.before_page = None
+    opened.set()
+    report = await running.sync("schedule")
+    assert report.state == "succeeded"
+    async with running.db.tenant(running.account_id) as c:
+        runs = (await c.exec_driver_sql("select state, failed_streams from sync_runs order by epoch")).all()
+    assert [tuple(row) for row in runs] == [("failed", {"articles": knowledge.ENDED_SILENTLY}), ("succeeded", {})]
+    found = await running.stored()
+    assert found.documents == 30
+    assert found.synced_at == found.run.started_at
+
+
+async def test_a_sync_that_no_worker_takes_is_seen(running, monkeypatch):
+    await running.client.start_workflow(
+        KnowledgeSync.run,
+        KnowledgeJob(account_id=running.account_id, provider="memory"),
+        id=ids.knowledge(*running.place),
+        task_queue="nobody-works-here",
+    )
+    assert not await schedules.is_stalled(running.client, *running.place)
+    monkeypatch.setattr(schedules, "UNATTENDED", timedelta(0))
+    assert await schedules.is_stalled(running.client, *running.place)
+    await running.client.get_workflow_handle(ids.knowledge(*running.place)).terminate()
+
+
+class Slow:
+    """Activities of a provider that asks for a pause of ten minutes with every page, and gives `pages` of them."""
+
+    def __init__(self, pages):
+        self.left, self.given, self.asked = pages, 0, 0
+
+    @activity.defn(name="knowledge_open")
+    async def open(self, job: KnowledgeJob) -> KnowledgeJob:
+        return job.model_copy(update={"streams": ["articles"]})
+
+    @activity.defn(name="knowledge_ingest")
+    async def ingest(self, job: KnowledgeJob) -> Stretch:
+        self.asked += 1
+        if self.given < self.left:
+            self.given += 1
+        elif self.left > 5:
+            return Stretch(pages=self.given, stream_done=True)
+        return Stretch(pages=self.given, wait_s=600)  # not one record on any of the pages
+
+    @activity.defn(name="knowledge_sweep")
+    async def sweep(self, job: KnowledgeJob) -> Counts:
+        return Counts()
+
+    @activity.defn(name="knowledge_index")
+    async def index(self, job: KnowledgeJob) -> int:
+        return 0
+
+    @activity.defn(name="knowledge_finish")
+    async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:
+        return KnowledgeReport(run_id=job.run_id, state=state, failed_streams=job.failed_streams)
+
+
+@pytest.mark.parametrize(("pages", "state", "asked"), [(40, "succeeded", 41), (0, "partial", 6), (3, "partial", 8)])
+async def test_a_run_without_a_page_for_an_hour_ends_and_says_why(pages, state, asked):
+    slow = Slow(pages)
+    async with (
+        await WorkflowEnvironment.start_time_skipping(
+            test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+        ) as env,
+        Worker(
+            env.client,
+            task_queue="slow",
+            workflows=[KnowledgeSync],
+            activities=[slow.open, slow.ingest, slow.sweep, slow.index, slow.finish],
+        ),
+    ):
+        job = KnowledgeJob(account_id=1, provider="memory")
+        report = await env.client.execute_workflow(KnowledgeSync.run, job, id="slow", task_queue="slow")
+    why = {} if state == "succeeded" else {"articles": "The provider gave no page for an hour."}
+    assert (report.state, report.failed_streams, slow.asked) == (state, why, asked)
