@@ -23,6 +23,7 @@ from activities.calls import Calls
 from activities.connections import ConnectionActivities
 from activities.contacts import ContactActivities
 from activities.knowledge import KnowledgeActivities
+from activities.knowledge_sample import KnowledgeSampling
 from activities.refinement import Encoders, RefinementActivities
 from supportly import providers
 from supportly.contracts import ids
@@ -68,6 +69,7 @@ class Activities:
     def __init__(self, settings: Settings, outbound: Outbound, calls: Calls) -> None:
         token = settings.supportly_api_token.get_secret_value()
         self.knowledge = KnowledgeActivities(calls, settings)
+        self.sampling = KnowledgeSampling(calls)
         self.contacts = ContactActivities(calls, Platform(outbound, settings.supportly_api_url, token))
         self.actions = ActionActivities(calls)
         self.refinement = RefinementActivities(
@@ -89,7 +91,7 @@ class Activities:
                 self.connections.revoke,
                 self.connections.destroy,
             ],
-            ids.KNOWLEDGE: self.knowledge.all(),
+            ids.KNOWLEDGE: [*self.knowledge.all(), self.sampling.sample],
             ids.REFINEMENT: self.refinement.all(),
         }
 

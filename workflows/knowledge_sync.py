@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     from activities.knowledge import KnowledgeActivities
+    from activities.knowledge_sample import KnowledgeSampling
     from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
     from workflows.calls import reason
     from workflows.knowledge_refinement import wake
@@ -27,6 +29,7 @@ PATIENT: Final = RetryPolicy(
 )
 # Closing a run has to succeed some time: its row says that it runs.
 STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+ONCE: Final = RetryPolicy(maximum_attempts=1)
 IDLE: Final = timedelta(hours=1)
 """Without a page for this long a stream is given up; the next scheduled run goes on where this one stood."""
 WHOLE_RUN: Final = {"not_connected", "reconnect_required", "sync_superseded", "unsupported_by_provider"}
@@ -56,7 +59,7 @@ class KnowledgeSync:
                 await self._stretch()
                 if workflow.info().is_continue_as_new_suggested():
                     workflow.continue_as_new(self.job)
-            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1), silence=SILENCE)
+            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1), heartbeat_timeout=SILENCE)
             state: RunState = "partial" if self.job.failed_streams or self.job.counts.failed else "succeeded"
         except ApplicationError as error:
             state = "failed"
@@ -65,9 +68,10 @@ class KnowledgeSync:
             if not is_cancelled_exception(error):
                 raise
             state = "canceled"
-        report = await workflow.execute_activity(
-            KnowledgeActivities.finish, args=[self.job, state], start_to_close_timeout=SHORT, retry_policy=STUBBORN
-        )
+        report: KnowledgeReport = await self._do(KnowledgeActivities.finish, self.job, state, retry_policy=STUBBORN)
+        if state in ("succeeded", "partial"):
+            with contextlib.suppress(ActivityError, ApplicationError):  # a figure is missing then, no more
+                await self._do(KnowledgeSampling.sample, self.job, retry_policy=ONCE)
         if report.unrefined:
             await wake(self.job.account_id)
         return report
@@ -75,7 +79,7 @@ class KnowledgeSync:
     async def _stretch(self) -> None:
         """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""
         try:
-            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH, silence=SILENCE)
+            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH, heartbeat_timeout=SILENCE)
             if stretch.stream_done:
                 stretch.counts = await self._do(KnowledgeActivities.sweep, self.job, lasts=STRETCH)
         except ApplicationError as error:
@@ -90,18 +94,10 @@ class KnowledgeSync:
         if stretch.wait_s and not stretch.stream_error:
             await workflow.sleep(timedelta(seconds=stretch.wait_s))
 
-    async def _do(
-        self,
-        activity: Callable[..., Any],
-        job: KnowledgeJob,
-        *,
-        lasts: timedelta = SHORT,
-        silence: timedelta | None = None,
-    ) -> Any:
+    async def _do(self, activity: Callable[..., Any], *args: Any, lasts: timedelta = SHORT, **options: Any) -> Any:
+        options = {"retry_policy": PATIENT, **options}
         try:
-            return await workflow.execute_activity_method(
-                activity, job, start_to_close_timeout=lasts, heartbeat_timeout=silence, retry_policy=PATIENT
-            )
+            return await workflow.execute_activity(activity, args=args, start_to_close_timeout=lasts, **options)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise

@@ -30,6 +30,7 @@ from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.errors import InvalidInput, NotFound
 from supportly.knowledge import rank
+from supportly.knowledge.estimate import wilson
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.storage import (
     connections,
@@ -111,6 +112,13 @@ class SyncBody(BaseModel):
                     "synced_at": "2026-11-22T09:41:12+00:00",
                     "age_seconds": 1860,
                     "stale": False,
+                    "completeness": {
+                        "share": 1.0,
+                        "low": 0.9457,
+                        "high": 1.0,
+                        "sampled": 67,
+                        "at": "2026-11-22T09:41:13+00:00",
+                    },
                     "documents": 67,
                     "chunks": 81,
                     "failures": [],
@@ -127,7 +135,8 @@ async def status(at: AgentTenant) -> Response:
 
     `state` is that of the last run, or `never_run`; `stalled` when its row says that it runs and nobody works on it.
     `synced_at` is when the newest run began that read everything it had to, `age_seconds` how long ago that is, and
-    `stale` says that this is longer than the sync's interval allows.
+    `stale` says that this is longer than the sync's interval allows. `completeness` compares a few pages of the
+    provider with what is stored, after each run: the share that is equal, with its 95 % interval.
     `failures` lists up to 100 records that could not be read; every run tries them again. `held_deletions` wait for
     an administrator: `POST /{provider}/knowledge/sync` with `confirm_deletes` or `reject_deletes`.
     """
@@ -194,11 +203,26 @@ def _shown(found: Knowledge, *, stalled: bool) -> dict[str, Any]:
     return {
         "state": run.state if run else "never_run",
         "last_run": _run(run) if run else None,
+        "completeness": _completeness(found),
         "documents": found.documents,
         "chunks": found.chunks,
         "failures": found.failures,
         "failures_total": found.failures_total,
         "held_deletions": found.held,
+    }
+
+
+def _completeness(found: Knowledge) -> dict[str, Any] | None:
+    if found.sample is None:
+        return None
+    equal, sampled = found.sample.equal, found.sample.sampled
+    low, high = wilson(equal, sampled)
+    return {
+        "share": round(equal / sampled, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "sampled": sampled,
+        "at": found.sampled_at,
     }
 
 

@@ -106,6 +106,13 @@ class Stretch(BaseModel):
     """Why the stream was given up in this run; empty while it goes well."""
 
 
+class Sample(BaseModel):
+    """What a comparison with the provider found: `equal` of `sampled` documents are stored as they are there."""
+
+    equal: int = 0
+    sampled: int = 0
+
+
 class KnowledgeReport(BaseModel):
     """How a run ended, or where it stands."""
 

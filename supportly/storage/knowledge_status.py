@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from supportly.contracts.knowledge import Counts, KnowledgeJob
+from supportly.contracts.knowledge import Counts, KnowledgeJob, Sample
 from supportly.storage.database import Database, rows
 from supportly.storage.knowledge import COUNTS
 
@@ -39,6 +39,8 @@ class Knowledge:
     held: list[dict[str, Any]] = field(default_factory=list)
     synced_at: datetime | None = None
     """When the newest run began that read every stream to its end: so old is what is stored."""
+    sample: Sample | None = None
+    sampled_at: datetime | None = None
 
 
 async def pages(db: Database, job: KnowledgeJob) -> int:
@@ -76,6 +78,9 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
             "and state in ('succeeded', 'partial') and failed_streams = '{}'::jsonb group by provider",
             at,
         )
+        samples = await rows(
+            c, "select provider, equal, sampled, taken_at from knowledge_samples where account_id = %(a)s", at
+        )
         failures = await rows(
             c,
             "select provider, stream, external_id, reason, first_at, last_at, total from (select *, "
@@ -112,6 +117,8 @@ async def read(db: Database, account_id: int) -> dict[str, Knowledge]:
                 if row[0] == name
             ],
             next((row[1] for row in synced if row[0] == name), None),
+            next((Sample(equal=row[1], sampled=row[2]) for row in samples if row[0] == name), None),
+            next((row[3] for row in samples if row[0] == name), None),
         )
         for name in names
     }

@@ -254,7 +254,7 @@ async def _mark(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], *,
 
 PURGED: Final = (
     "knowledge_streams", "knowledge_seen", "chunks", "vectors", "documents", "sync_failures", "held_deletions",
-    "sync_runs",
+    "sync_runs", "knowledge_samples",
 )  # fmt: skip
 
 

@@ -257,3 +257,16 @@ held_deletions = Table(
 )
 """Sweeps that wait for an administrator. `status`: `held`, `confirmed`, `rejected`, `undone`, `void` (what was missing
 came back), `final` (past undoing)."""
+
+
+knowledge_samples = Table(
+    "knowledge_samples",
+    metadata,
+    _account(),
+    _provider(),
+    Column("run_id", UUID(as_uuid=True), nullable=False),
+    Column("equal", Integer, nullable=False),
+    Column("sampled", Integer, nullable=False),
+    _moment("taken_at", now=True),
+)
+"""The newest sample of each provider: `equal` of `sampled` documents were stored as the provider lists them."""

@@ -50,6 +50,10 @@ def test_switch_sync_status_and_search(connected):
     counts = found["last_run"]["counts"]
     assert counts["seen"] == counts["added"] + counts["changed"] + counts["unchanged"] + counts["failed"]
     assert found["documents"] == counts["added"] > 0
+    complete = found["completeness"]
+    assert complete["share"] == 1.0
+    assert complete["low"] < complete["high"] <= 1.0
+    assert complete["sampled"] > 0
     again = connected.call("POST", "/zendesk/knowledge/sync", headers={"Prefer": "wait=30"}, json={})
     assert again.status_code == 200, again.text
     assert again.json()["counts"]["chunks_embedded"] == 0
@@ -171,9 +175,7 @@ def test_the_interval_is_the_providers_own_setting(connected):
 
 
 def test_syncing_now_joins_the_run_that_is_on_its_way(connected):
-    connected.service.control(
-        "POST", "/faults", json={"provider": "zendesk", "path": ".*/articles.*", "delay": 1.0}
-    )
+    connected.service.control("POST", "/faults", json={"provider": "zendesk", "path": ".*/articles.*", "delay": 1.0})
     keys = ("one", "two", "three")
     started = [connected.call("POST", "/zendesk/knowledge/sync", headers={"Idempotency-Key": k}).json() for k in keys]
     assert len({one["operation_id"] for one in started}) == 3

@@ -20,6 +20,7 @@ from temporalio.worker import Worker
 from activities import schedules
 from activities.calls import Calls
 from activities.knowledge import KnowledgeActivities
+from activities.knowledge_sample import KnowledgeSampling
 from bench import source
 from bench.source import MemoryProvider, Source
 from supportly.contracts import ids
@@ -76,6 +77,8 @@ def _articles(count, stream="articles"):
 async def running(temporal, postgres, db, account_id, monkeypatch):
     # A queue of its own: the service's worker, if it runs, does not know the provider in memory.
     monkeypatch.setattr(ids, "KNOWLEDGE", f"knowledge-{uuid.uuid4()}")
+    # What is read is counted here, and a sample reads again.
+    monkeypatch.setattr("activities.knowledge_sample.PAGES", 0)
     settings = Settings(database_url=postgres.url, temporal_address=temporal.address)
     client = await connect(settings)
     vault = Vault(KeyRing(settings.keys.get_secret_value()))
@@ -95,7 +98,7 @@ async def running(temporal, postgres, db, account_id, monkeypatch):
         client,
         task_queue=ids.KNOWLEDGE,
         workflows=[KnowledgeSync, KnowledgeSchedule],
-        activities=activities.all(),
+        activities=[*activities.all(), KnowledgeSampling(calls).sample],
         graceful_shutdown_timeout=timedelta(seconds=1),
     ):
         yield Running(client, db, account_id, held, activities)
@@ -109,6 +112,22 @@ async def test_a_whole_sync_and_the_same_again(running):
     assert (report.counts.unchanged, report.counts.chunks_embedded) == (35, 0)
     found = await running.stored()
     assert (found.documents, found.chunks, found.run.state) == (35, 35, "succeeded")
+
+
+async def test_a_sample_is_taken_at_the_end_and_its_failure_is_none_of_the_runs(running, monkeypatch):
+    running.source.documents = _articles(25)
+    monkeypatch.setattr("activities.knowledge_sample.PAGES", 5)
+    assert (await running.sync()).state == "succeeded"
+    taken = (await running.stored()).sample
+    assert taken.equal == taken.sampled >= 10
+
+    async def broken(*_):
+        raise RuntimeError("no figure today")
+
+    monkeypatch.setattr("supportly.storage.knowledge_samples.store", broken)
+    report = await running.sync()
+    assert (report.state, report.counts.unchanged) == ("succeeded", 25)
+    assert (await running.stored()).sample == taken
 
 
 async def test_a_crash_between_pages_repeats_at_most_one(running):
