@@ -185,13 +185,18 @@ async def confirm(db: Database, account_id: int, provider: str, run_id: str) -> 
 
 
 async def reject(db: Database, account_id: int, provider: str, run_id: str) -> int:
-    """Keep what a run holds back, until the provider shows it again; answers how many documents stay."""
+    """Keep what a run holds back, until the provider shows it again; answers how many documents stay by that.
+
+    What it has shown again since is not among them: it needs no keeping, and may vanish like any other.
+    """
     async with db.tenant(account_id) as c:
         at = await _decide(c, account_id, provider, run_id, to="rejected", was="held")
         return await do(
             c,
-            "update documents d set kept = true from held_deletions h where h.account_id = %(a)s and h.run_id = %(r)s "
-            "and h.provider = %(p)s and d.account_id = %(a)s and d.document_id = any(h.documents)",
+            "update documents d set kept = true from held_deletions h, knowledge_streams s "
+            "where h.account_id = %(a)s and h.run_id = %(r)s and h.provider = %(p)s and h.status = 'rejected' "
+            "and s.account_id = %(a)s and s.provider = %(p)s and s.stream = h.stream "
+            "and d.account_id = %(a)s and d.document_id = any(h.documents) and d.seen_walk < s.full_walk",
             at,
         )
 
@@ -203,7 +208,7 @@ async def undo(db: Database, account_id: int, provider: str, run_id: str) -> int
         back = await rows(
             c,
             "update documents d set deleted_at = null, kept = true from held_deletions h where h.account_id = %(a)s "
-            "and h.run_id = %(r)s and h.provider = %(p)s and d.account_id = %(a)s "
+            "and h.run_id = %(r)s and h.provider = %(p)s and h.status = 'undone' and d.account_id = %(a)s "
             "and d.document_id = any(h.documents) and d.deleted_at is not null returning d.document_id",
             at,
         )

@@ -250,7 +250,7 @@ class Ledger:
                     continue
                 if decision == "confirm" and not document.dead and document.missed:
                     document.dead = True
-                elif decision == "reject" and not document.dead:
+                elif decision == "reject" and not document.dead and document.missed:
                     document.kept = True
                 elif decision == "undo" and document.dead:
                     document.dead, document.kept = False, True

@@ -182,3 +182,17 @@ async def test_a_failure_of_what_is_stored_stays_with_it(base, articles):
     await base.sync()
     assert (await knowledge_status.read(base.db, base.account_id))["memory"].failures == []
     assert await base.names() == {"topic0", "topic2"}
+
+
+async def test_what_came_back_before_it_was_rejected_may_vanish_again(base, articles):
+    job = await _held(base, articles)
+    base.source.documents += articles(1)
+    open_run = await base.open()
+    while await base.page(open_run):
+        pass
+    assert await knowledge_sweeps.reject(base.db, base.account_id, "memory", job.run_id) == 7
+    base.source.documents = [d for d in base.source.documents if d.external_id != "topic0"]
+    await base.sync()
+    await base.sync()
+    assert "topic0" not in await base.names()
+    assert "topic1" in await base.names()
