@@ -1,8 +1,8 @@
 """How close the words of a question are to the words of a chunk: a soft full-text match over a pool of candidates.
 
-For each word of the question the likest word of the text counts, by the cosine of their static vectors, weighted by the
-word's rarity among the candidates. The same word gives 1, an inflection or a synonym less, and what a chunk says besides
-costs nothing. Averaged vectors lose just that: a title of five words beside a body of two hundred.
+For each word of the question the likest word of the text counts, by the cosine of their static vectors, weighted by
+the word's rarity among the candidates. The same word gives 1, an inflection or a synonym less, and what a chunk says
+besides costs nothing. Averaged vectors lose just that.
 """
 
 from __future__ import annotations

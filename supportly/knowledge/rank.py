@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 VECTOR_SHARE: Final = 0.45
 """Weight of the vector in the mix; the rest is full text. On the FAQ set shares of 0.3 to 0.5 are equally good (hit@1
 0.41 to 0.43, where full text alone has 0.38 and vectors alone 0.32), and more vector is worse."""
-CLOSENESS_INSTANT: Final = 0.4
-"""Weight of each closeness (title, text) beside the instant similarity's 1. Flat from 0.3 to 0.6 on all three sets."""
-CLOSENESS_REFINED: Final = 0.25
-"""The same beside the refined similarity, which knows more by itself. Flat from 0.15 to 0.4."""
+INSTANT: Final = (0.4, 0.7)
+"""Weights of the closeness of title and text beside the instant similarity's 1. Flat: titles from 0.3 to 0.5 and texts
+from 0.6 to 0.8 differ by less than 0.01 in MAP."""
+REFINED: Final = (0.3, 0.25)
+"""The same beside the refined similarity, which knows more by itself. Flat from 0.2 to 0.4."""
 FEWEST_REFINED: Final = 3
 """Fewer similarities tell nothing about the refined scale; with them the pool is ranked by the instant tier alone."""
 EXACT: Final = 1.0
@@ -44,14 +45,13 @@ _WORD: Final = re.compile(r"\w{3,}")
 _HASH: Final = re.compile(r"^#{1,6} |[*`_]{2,}|^\s*[-|] ", re.MULTILINE)
 
 
-# A quoted phrase of several words; a path; letters and digits joined by a sign, or a capital with digits; a capital word
-# with its number (HTTP 502); a number of three digits or more that is no year. Names without a digit (`task_id`) are no identifiers:
-# they stand in examples everywhere, and letting them win took the linter set's questions that have some from 0.81 to 0.66.
+# A quoted phrase of several words; a path; letters and digits joined by a sign, or a capital with digits; a capital
+# word with its number (HTTP 502); a number of three digits or more that is no year. Names without a digit (`task_id`)
+# are no identifiers: they stand in examples everywhere, and letting them win took hit@1 of the linter set's questions
+# that have some from 0.81 to 0.66.
 _QUOTED: Final = re.compile(r"[\"“”„«»]([^\"“”„«»]{2,80}\s[^\"“”„«»]{1,80})[\"“”„«»]")
 _PATH: Final = re.compile(r"(?<![\w/:.])/?\w+(?:/[\w{}.-]*[\w}])*/v\d+(?:/[\w{}-]+)*|(?<![\w/:.])/\w+(?:/[\w{}-]+)+")
-_CODE: Final = re.compile(
-    r"(?<![\w.-])(?=[\w-]*\d)(?:[^\W\d_][^\W_]*(?:[_-][^\W_]+)+|[A-Z]+\d[A-Z\d]*)(?![\w-])"
-)
+_CODE: Final = re.compile(r"(?<![\w.-])(?=[\w-]*\d)(?:[^\W\d_][^\W_]*(?:[_-][^\W_]+)+|[A-Z]+\d[A-Z\d]*)(?![\w-])")
 _CAPITAL_NUMBER: Final = re.compile(r"\b([A-Z]{2,} \d+)\b")
 _NUMBER: Final = re.compile(r"(?<![\w.,-])#?(?!(?:19|20)\d\d\b)(\d{3,})(?![\w-])(?![.,:]\d)")
 _PIECE: Final = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
@@ -93,11 +93,17 @@ def order(found: Sequence[Candidate], question: str, likeness: Likeness) -> list
     """
     if not found:
         return []
-    texts = ["\n".join((c.title, c.heading, c.body)) for c in found]
-    close = np.add(*likeness(question, [c.title for c in found], texts)).astype(np.float64)
-    instant = np.array([c.instant for c in found]) + CLOSENESS_INSTANT * close
-    refined = np.array([np.nan if c.refined is None else c.refined for c in found]) + CLOSENESS_REFINED * close
-    scores = merged(instant / (1 + 2 * CLOSENESS_INSTANT), refined / (1 + 2 * CLOSENESS_REFINED))
+    texts = [f"{c.title}\n{c.heading}\n{c.body}" for c in found]
+    titles, bodies = likeness(question, [c.title for c in found], texts)
+    tiers = [
+        (np.array([np.nan if v is None else v for v in similarities], float) + title * titles + text * bodies)
+        / (1 + title + text)
+        for similarities, (title, text) in (
+            ([c.instant for c in found], INSTANT),
+            ([c.refined for c in found], REFINED),
+        )
+    ]
+    scores = merged(*tiers)
     scores = np.clip(scores, 0.0, 1.0)
     gained = exact(question, texts, [c.document_id for c in found])
     if gained.any():
@@ -155,7 +161,7 @@ def _spelled(name: str) -> re.Pattern[str]:
     pieces = _PIECE.findall(name)
     if "/" not in name:
         pieces = [piece for piece in pieces if piece not in "-."] or pieces
-    inner = r"[\s._-]?".join(map(re.escape, pieces)) if "/" not in name else re.escape(name)
+    inner = r"[\s._-]{0,3}".join(map(re.escape, pieces)) if "/" not in name else re.escape(name)
     return re.compile(rf"(?<!\w){inner}(?!\w)", re.IGNORECASE)
 
 
