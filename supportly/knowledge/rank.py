@@ -21,8 +21,8 @@ VECTOR_SHARE: Final = 0.45
 INSTANT: Final = (0.4, 0.7)
 """Weights of the closeness of title and text beside the instant similarity's 1. Flat: titles from 0.3 to 0.5 and texts
 from 0.6 to 0.8 differ by less than 0.01 in MAP."""
-REFINED: Final = (0.3, 0.25)
-"""The same beside the refined similarity, which knows more by itself. Flat from 0.2 to 0.4."""
+REFINED: Final = (0.2, 0.2)
+"""The same beside the refined similarity, which knows more by itself. Flat from 0.2 to 0.4; the least of it."""
 FEWEST_REFINED: Final = 3
 """Fewer similarities tell nothing about the refined scale; with them the pool is ranked by the instant tier alone."""
 EXACT: Final = 1.0
