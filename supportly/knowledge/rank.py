@@ -19,10 +19,10 @@ VECTOR_SHARE: Final = 0.45
 """Weight of the vector in the mix; the rest is full text. On the FAQ set shares of 0.3 to 0.5 are equally good (hit@1
 0.41 to 0.43, where full text alone has 0.38 and vectors alone 0.32), and more vector is worse."""
 INSTANT: Final = (0.4, 0.7)
-"""Weights of the closeness of title and text beside the instant similarity's 1. Flat: titles from 0.3 to 0.5 and texts
-from 0.6 to 0.8 differ by less than 0.01 in MAP."""
+"""Weights of the closeness of title and text beside a similarity of 1 while nothing is refined. Flat: titles from 0.3
+to 0.5 and texts from 0.6 to 0.8 differ by less than 0.01 in MAP."""
 REFINED: Final = (0.2, 0.2)
-"""The same beside the refined similarity, which knows more by itself. Flat from 0.2 to 0.4; the least of it."""
+"""The same once all is refined, which knows more by itself; between the two, in proportion. Flat from 0.2 to 0.4."""
 FEWEST_REFINED: Final = 3
 """Fewer similarities tell nothing about the refined scale; with them the pool is ranked by the instant tier alone."""
 EXACT: Final = 1.0
@@ -95,16 +95,11 @@ def order(found: Sequence[Candidate], question: str, likeness: Likeness) -> list
         return []
     texts = [f"{c.title}\n{c.heading}\n{c.body}" for c in found]
     titles, bodies = likeness(question, [c.title for c in found], texts)
-    tiers = [
-        (np.array([np.nan if v is None else v for v in similarities], float) + title * titles + text * bodies)
-        / (1 + title + text)
-        for similarities, (title, text) in (
-            ([c.instant for c in found], INSTANT),
-            ([c.refined for c in found], REFINED),
-        )
-    ]
-    scores = merged(*tiers)
-    scores = np.clip(scores, 0.0, 1.0)
+    refined = np.array([np.nan if c.refined is None else c.refined for c in found], float)
+    share = _share(refined)
+    title, text = ((1 - share) * few + share * many for few, many in zip(INSTANT, REFINED, strict=True))
+    vectors = merged(np.array([c.instant for c in found], float), refined)
+    scores = np.clip((vectors + title * titles + text * bodies) / (1 + title + text), 0.0, 1.0)
     gained = exact(question, texts, [c.document_id for c in found])
     if gained.any():
         scores = (scores + EXACT * gained) / (1 + EXACT)
@@ -113,22 +108,26 @@ def order(found: Sequence[Candidate], question: str, likeness: Likeness) -> list
 
 
 def merged(instant: Numbers, refined: Numbers) -> Numbers:
-    """One score a candidate from both tiers; `refined` is NaN where there is none.
+    """One similarity a candidate from both tiers; `refined` is NaN where there is none.
 
-    What is missing is estimated from the instant score, moved and stretched so that over the chunks with both scores
+    What is missing is estimated from the instant similarity, moved and stretched so that over the chunks with both
     mean and deviation are the refined ones. (A regression would shrink the estimates towards the mean: then a chunk
-    that is not refined never comes first.) And where a refined score stands it counts by the share of the pool that has
-    one, else by the estimate: what both tiers can judge alike stays comparable while few chunks are refined.
+    that is not refined never comes first.) And where a refined similarity stands it counts by the share of the pool
+    that has one, else by the estimate: what both tiers can judge alike stays comparable while few chunks are refined.
     """
     has = ~np.isnan(refined)
-    share = has.mean() if has.any() else 0.0
-    if share == 1.0:
-        return refined
-    if has.sum() < FEWEST_REFINED:
-        return instant
+    share = _share(refined)
+    if share in (0.0, 1.0):
+        return refined if share else instant
     here, there = instant[has], refined[has]
     estimate: Numbers = there.mean() + (instant - here.mean()) * (there.std() / (here.std() or 1.0))
     return np.where(has, share * np.nan_to_num(refined) + (1 - share) * estimate, estimate)
+
+
+def _share(refined: Numbers) -> float:
+    """Share of candidates with a refined similarity; 0 where they are too few to tell its scale."""
+    has = ~np.isnan(refined)
+    return float(has.mean()) if has.all() or has.sum() >= FEWEST_REFINED else 0.0
 
 
 def identifiers(question: str) -> list[str]:
