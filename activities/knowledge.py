@@ -28,6 +28,7 @@ from supportly.storage import (
     knowledge_refining,
     knowledge_status,
     knowledge_sweeps,
+    knowledge_words,
     provider_settings,
 )
 from supportly.storage.knowledge import Plan, Walk
@@ -206,6 +207,7 @@ class KnowledgeActivities:
         with translated():
             async with beating():
                 model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
+                await knowledge_words.count_common(self.db, job.account_id)
                 return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
 
     @activity.defn(name="knowledge_finish")

@@ -16,7 +16,7 @@ from activities.knowledge_pages import content_hash
 from supportly.contracts.knowledge import Document, KnowledgeJob, Sample
 from supportly.errors import SupportlyError
 from supportly.provider import Call, StreamsKnowledge
-from supportly.storage import knowledge, knowledge_samples
+from supportly.storage import knowledge, knowledge_pages, knowledge_samples
 
 PAGES: Final = 5
 """List calls of one sample, all streams together: little beside a sync, which reads every page."""
@@ -88,7 +88,7 @@ class KnowledgeSampling:
             for d in listed
             if d.updated_at is None or d.updated_at < started_at
         }
-        known = await knowledge.known_documents(self.db, job.account_id, list(due))
+        known = await knowledge_pages.known_documents(self.db, job.account_id, list(due))
         for key, document in due.items():
             stored = known.get(key)
             taken.sampled += 1

@@ -10,6 +10,7 @@ from typing import Final
 from activities.refinement import Encoders
 from supportly.errors import SupportlyError
 from supportly.knowledge import rank
+from supportly.knowledge.closeness import Closeness
 from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
 from supportly.knowledge.encoders import Encoder
 from supportly.knowledge.text import normal_locale
@@ -34,6 +35,7 @@ class Asking:
         self.db = db
         self.encoders = encoders
         self._instant: Embedder | None = None
+        self._close: Closeness | None = None
         self._serving: tuple[float, Model | None] = (0.0, None)
         self._loading: tuple[str, asyncio.Task[tuple[Encoder | None, str]]] | None = None
 
@@ -54,7 +56,14 @@ class Asking:
             provider=provider,
             locale=normal_locale(rank.question(locale or "")),
         )
-        return asked, rank.spread(rank.mix(found), limit)
+        ranked = await asyncio.to_thread(rank.order, found, asked, self._closeness())
+        return asked, rank.spread(ranked, limit)
+
+    def _closeness(self) -> Closeness:
+        if self._close is None:
+            assert self._instant is not None  # noqa: S101 (the question was read by it)
+            self._close = Closeness(self._instant.embed)
+        return self._close
 
     async def _read_instantly(self, asked: str) -> Asked:
         if self._instant is None:

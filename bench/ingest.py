@@ -32,6 +32,7 @@ from supportly.crypto import KeyRing, Vault
 from supportly.dev.stack import Postgres, Temporal
 from supportly.http import Outbound, Unlimited
 from supportly.knowledge import rank
+from supportly.knowledge.closeness import Closeness
 from supportly.settings import Settings
 from supportly.storage import knowledge_models, search
 from supportly.storage.database import Database
@@ -77,6 +78,7 @@ class Ours:
             db=db, vault=self.vault, outbound=outbound, budget=Unlimited(), client=client, provider=lambda _: provider
         )
         self.activities = KnowledgeActivities(calls, settings)
+        self.closeness = Closeness(self.activities.embedder.embed)
 
     async def sync(self, account_id: int) -> tuple[float, KnowledgeReport]:
         """Run one whole sync; seconds from start to result, and its report."""
@@ -97,7 +99,7 @@ class Ours:
         embedder = self.activities.embedder
         model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
         found = await search.candidates(self.db, account_id, question, Asked(model, embedder.embed([question])[0]))
-        rank.spread(rank.mix(found), 5)
+        rank.spread(rank.order(found, question, self.closeness), 5)
         return time.perf_counter() - began
 
 

@@ -187,7 +187,11 @@ class Stack:
 
         assert self.postgres  # noqa: S101 - for the type checker: start() made them
         assert self.temporal  # noqa: S101
-        defaults = {"SUPPORTLY_KEYS": self._secrets.keys, "SUPPORTLY_TOKEN_PEPPER": self._secrets.token_pepper}
+        defaults = {
+            "SUPPORTLY_KEYS": self._secrets.keys,
+            "SUPPORTLY_TOKEN_PEPPER": self._secrets.token_pepper,
+            "OPENBLAS_NUM_THREADS": "1",  # searches multiply small matrices: more threads only wait for one another
+        }
         wiring = {
             "PYTHONUNBUFFERED": "1",
             "SUPPORTLY_ENVIRONMENT": "development",

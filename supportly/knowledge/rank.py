@@ -15,9 +15,6 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-VECTOR_SHARE: Final = 0.45
-"""Weight of the vector in the mix; the rest is full text. On the FAQ set shares of 0.3 to 0.5 are equally good (hit@1
-0.41 to 0.43, where full text alone has 0.38 and vectors alone 0.32), and more vector is worse."""
 INSTANT: Final = (0.4, 0.7)
 """Weights of the closeness of title and text beside a similarity of 1 while nothing is refined. Flat: titles from 0.3
 to 0.5 and texts from 0.6 to 0.8 differ by less than 0.01 in MAP."""
@@ -64,7 +61,7 @@ Numbers = NDArray[np.float64]
 class Pooled(Protocol):
     """What `order` needs of a chunk. Similarities are inner products with the stored vector of each tier.
 
-    `instant` is there always; `refined` is None where the tier has not caught up.
+    `refined` is None where the tier has not caught up; `instant` may be None where every chunk has the refined one.
     """
 
     @property
@@ -76,7 +73,7 @@ class Pooled(Protocol):
     @property
     def body(self) -> str: ...  # noqa: D102
     @property
-    def instant(self) -> float: ...  # noqa: D102
+    def instant(self) -> float | None: ...  # noqa: D102
     @property
     def refined(self) -> float | None: ...  # noqa: D102
     @property
@@ -164,34 +161,14 @@ def _spelled(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){inner}(?!\w)", re.IGNORECASE)
 
 
-class Found(Protocol):
-    """What `mix` needs of a chunk."""
+Chunk = TypeVar("Chunk", bound="Counted")
+
+
+class Counted(Protocol):
+    """What `spread` needs of a chunk."""
 
     @property
     def document_id(self) -> str: ...  # noqa: D102
-    @property
-    def similarity(self) -> float: ...  # noqa: D102
-    @property
-    def words(self) -> float: ...  # noqa: D102
-
-
-Chunk = TypeVar("Chunk", bound=Found)
-
-
-def mix(found: Sequence[Chunk], vector_share: float = VECTOR_SHARE) -> list[tuple[Chunk, float]]:
-    """All chunks with their mixed scores, best first.
-
-    Similarities are stretched to 0…1 over the candidates; full-text scores, whose zero means "no word in common", are
-    divided by the best. A share of 0 or 1 gives one half alone.
-    """
-    if not found:
-        return []
-    low = min(c.similarity for c in found)
-    width = max(c.similarity for c in found) - low or 1.0
-    best = max(c.words for c in found) or 1.0
-    scored = [(c, vector_share * (c.similarity - low) / width + (1 - vector_share) * c.words / best) for c in found]
-    # Equal scores keep one order from call to call.
-    return sorted(scored, key=lambda pair: (-pair[1], pair[0].document_id))
 
 
 def spread(ranked: Iterable[tuple[Chunk, float]], limit: int) -> list[tuple[Chunk, float]]:

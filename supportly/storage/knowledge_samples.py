@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from supportly.contracts.knowledge import KnowledgeJob, Sample
-from supportly.storage.database import Database
-from supportly.storage.knowledge import _do, _rows
+from supportly.storage.database import Database, do, rows
 
 
 async def some_stored(db: Database, job: KnowledgeJob, streams: Sequence[str], count: int) -> list[tuple[str, str]]:
@@ -17,7 +16,7 @@ async def some_stored(db: Database, job: KnowledgeJob, streams: Sequence[str], c
     Without those that an administrator keeps against the provider.
     """
     async with db.tenant(job.account_id) as c:
-        found = await _rows(
+        found = await rows(
             c,
             "select stream, external_id from documents where account_id = %(a)s and provider = %(p)s "
             "and stream = any(%(s)s::text[]) and deleted_at is null and not kept order by random() limit %(n)s",
@@ -29,7 +28,7 @@ async def some_stored(db: Database, job: KnowledgeJob, streams: Sequence[str], c
 async def began(db: Database, job: KnowledgeJob) -> datetime | None:
     """When the run began; None when it is gone with its connection."""
     async with db.tenant(job.account_id) as c:
-        found = await _rows(
+        found = await rows(
             c,
             "select started_at from sync_runs where account_id = %(a)s and run_id = %(r)s",
             {"a": job.account_id, "r": uuid.UUID(job.run_id)},
@@ -40,7 +39,7 @@ async def began(db: Database, job: KnowledgeJob) -> datetime | None:
 async def store(db: Database, job: KnowledgeJob, sample: Sample) -> None:
     """Keep the sample as the provider's newest, as long as its run is there."""
     async with db.tenant(job.account_id) as c:
-        await _do(
+        await do(
             c,
             "insert into knowledge_samples (account_id, provider, run_id, equal, sampled) "
             "select account_id, provider, run_id, %(equal)s, %(sampled)s from sync_runs "

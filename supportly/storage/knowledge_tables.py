@@ -151,8 +151,20 @@ knowledge_languages = Table(
     metadata,
     _account(),
     Column("language", Text, primary_key=True),
+    Column("counted", Integer),
 )
-"""Text search configurations that an account's chunks use, so that a question is read in each of them."""
+"""Text search configurations that an account's chunks use, so that a question is read in each of them. `counted`: the
+chunks at the last count of common words."""
+
+knowledge_common = Table(
+    "knowledge_common",
+    metadata,
+    _account(),
+    Column("language", Text, primary_key=True),
+    Column("word", Text, primary_key=True),
+    Column("chunks", Integer, nullable=False),
+)
+"""Words that so many of an account's chunks hold that they find nothing by themselves."""
 
 knowledge_streams = Table(
     "knowledge_streams",

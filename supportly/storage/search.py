@@ -90,11 +90,6 @@ class Candidate:
     locale: str | None
     updated_at: datetime | None
 
-    @property
-    def similarity(self) -> float:
-        """That of the better tier that it has."""
-        return self.refined if self.refined is not None else self.instant or 0.0
-
 
 @dataclass(frozen=True)
 class _Index:

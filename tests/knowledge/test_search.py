@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from supportly.contracts.knowledge import Document
 from supportly.knowledge import rank
+from supportly.knowledge.closeness import Closeness
 from supportly.storage import knowledge_index, knowledge_models, knowledge_sweeps, search
 from supportly.storage.search import candidates
 
@@ -20,7 +21,7 @@ TEXTS = {
 async def ask(base, question, **filters):
     asked = rank.question(question)
     found = await candidates(base.db, base.account_id, asked, await base.asked(asked), **filters)
-    return [c for c, _ in rank.spread(rank.mix(found), 5)]
+    return [c for c, _ in rank.spread(rank.order(found, asked, Closeness(base.embedder.embed)), 5)]
 
 
 @pytest.fixture
