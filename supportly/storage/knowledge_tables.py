@@ -154,13 +154,12 @@ knowledge_languages = Table(
     Column("counted", Integer),
 )
 """Text search configurations that an account's chunks use, so that a question is read in each of them. `counted`: the
-chunks at the last count of common words."""
+account's chunks at the last count of common words."""
 
 knowledge_common = Table(
     "knowledge_common",
     metadata,
     _account(),
-    Column("language", Text, primary_key=True),
     Column("word", Text, primary_key=True),
     Column("chunks", Integer, nullable=False),
 )

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.storage.database import Database, rows
 
-POOL: Final = 100
-"""Candidates of each half. Twenty times what is shown, so that the mix can lift what one half alone ranks low."""
-EF_SEARCH: Final = 200
+POOL: Final = 64
+"""Candidates of each half. Twelve times what is shown, so that the order can lift what one half alone ranks low."""
+EF_SEARCH: Final = 100
 """Candidates that an HNSW search keeps; it has to be no less than the pool."""
 UNDEFINED_TABLE: Final = "42P01"
 """PostgreSQL's code for a table that is not there."""
