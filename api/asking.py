@@ -37,6 +37,8 @@ class Asking:
         self._instant: Embedder | None = None
         self._close: Closeness | None = None
         self._serving: tuple[float, Model | None] = (0.0, None)
+        self.reason = ""
+        """Why the refined tier's encoder cannot be had here, as a sentence; empty while it can, or was not tried."""
         self._loading: tuple[str, asyncio.Task[tuple[Encoder | None, str]]] | None = None
 
     async def ask(
@@ -82,7 +84,7 @@ class Asking:
         task = self._loading[1]
         if not task.done():
             return None
-        encoder, _ = task.result()
+        encoder, self.reason = task.result()
         if encoder is None or encoder.model != model.name:
             self._loading = None  # asked for again: `Encoders` remembers for a while that it can't be had
             return None

@@ -1,68 +1,69 @@
 """How fast documents become searchable, through the real path: Temporal, worker, PostgreSQL, row-level security.
 
-`python -m bench.ingest --docs 2000`. The base is the bare floor of `../shared/bench/peers_ingest.py` (split, embed, one
-COPY; no bookkeeping, no full text), measured in the same run, on the same corpus and the same server. Both are measured
-in turns, and the best turn of each counts, so that a busy moment of the machine hurts neither.
+`python -m bench.ingest [--docs 2000 20000] [--langchain 2000 20000] [--rounds 3]`. The bases are the bare floor of
+`../shared/bench/peers_ingest.py` (split, embed, one COPY, an HNSW index afterwards; no bookkeeping, no full text) and
+LangChain, in the same run, on the same corpus and the same server. Up to 2,000 documents are measured in turns, and the
+best turn of each counts, so that a busy moment of the machine hurts neither. What comes over HTTP from the Zendesk
+double stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
+import gc
 import sys
+import threading
 import time
-import uuid
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 from types import ModuleType
 from typing import Any, Final
 
-import psycopg
+import httpx
+import psutil
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.calls import Calls
 from activities.knowledge import KnowledgeActivities
-from bench import source
-from bench.figures import percentile, say
+from activities.knowledge_sample import KnowledgeSampling
+from bench import peers, service, source
+from bench.figures import say
 from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.crypto import KeyRing, Vault
 from supportly.dev.stack import Postgres, Temporal
 from supportly.http import Outbound, Unlimited
-from supportly.knowledge import rank
-from supportly.knowledge.closeness import Closeness
 from supportly.settings import Settings
-from supportly.storage import knowledge_models, search
 from supportly.storage.database import Database
-from supportly.storage.search import Asked
 from supportly.temporal import bulk, connect, search_attributes
 from workflows.knowledge_sync import KnowledgeSync
 
-PEERS: Final = Path(__file__).parents[2] / "shared" / "bench" / "peers_ingest.py"
-ASKED: Final = 200
+SMALL: Final = 2000
+"""Documents up to which several turns are affordable."""
+MIB: Final = 1 << 20
 
 
-def peers() -> ModuleType:
-    """The peers' bench: its corpus, and its floor with the figures kept instead of printed."""
-    spec = importlib.util.spec_from_file_location("peers_ingest", PEERS)
-    if spec is None or spec.loader is None or not PEERS.exists():
-        sys.exit(f"{PEERS} is missing: this bench compares itself to the floor that is measured there.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@contextmanager
+def watched() -> Iterator[dict[str, float]]:
+    """How far this process's memory rises above where it stands, in MiB, seen twenty times a second."""
+    gc.collect()
+    process, over, found = psutil.Process(), threading.Event(), {"above": 0.0}
+    before = process.memory_info().rss
 
+    def watch() -> None:
+        while not over.wait(0.05):
+            found["above"] = max(found["above"], (process.memory_info().rss - before) / MIB)
 
-def floor(module: ModuleType, server: Postgres, docs: list[dict[str, Any]]) -> dict[str, float]:
-    """The floor's figures, in a database of its own on the same server."""
-    name, kept = f"floor_{uuid.uuid4().hex[:8]}", {}
-    module.report = lambda _, **figures: kept.update(figures)
-    admin = server.admin_url.replace("+psycopg", "")
-    with psycopg.connect(admin, autocommit=True) as c:
-        c.execute(f"create database {name}")
-    module.floor(admin.rsplit("/", 1)[0] + f"/{name}", docs)
-    return kept
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
 
 
 class Ours:
@@ -78,7 +79,7 @@ class Ours:
             db=db, vault=self.vault, outbound=outbound, budget=Unlimited(), client=client, provider=lambda _: provider
         )
         self.activities = KnowledgeActivities(calls, settings)
-        self.closeness = Closeness(self.activities.embedder.embed)
+        self.sampling = KnowledgeSampling(calls)
 
     async def sync(self, account_id: int) -> tuple[float, KnowledgeReport]:
         """Run one whole sync; seconds from start to result, and its report."""
@@ -93,34 +94,25 @@ class Ours:
         )
         return time.perf_counter() - began, report
 
-    async def ask(self, account_id: int, question: str) -> float:
-        """Seconds for one search, without HTTP."""
-        began = time.perf_counter()
-        embedder = self.activities.embedder
-        model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
-        found = await search.candidates(self.db, account_id, question, Asked(model, embedder.embed([question])[0]))
-        rank.spread(rank.order(found, question, self.closeness), 5)
-        return time.perf_counter() - began
-
 
 async def measure(ours: Ours, module: ModuleType, account_id: int, docs: list[dict[str, Any]]) -> dict[str, float]:
-    """Documents a second: first sync, nothing changed, one in a hundred changed; and milliseconds a search."""
+    """Documents a second: first sync, nothing changed, one in a hundred changed; and MiB above idle."""
     await source.connect(ours.db, ours.vault, account_id)
     figures: dict[str, float] = {}
     for name, held in (("first", docs), ("unchanged", docs), ("one_percent", module.change(docs))):
         ours.source.documents = source.documents(held)
-        seconds, report = await ours.sync(account_id)
+        with watched() as memory:
+            seconds, report = await ours.sync(account_id)
         figures[name] = len(docs) / seconds
+        figures[f"{name}_mib"] = memory["above"]
         if report.state != "succeeded" or report.counts.seen != len(docs):
             sys.exit(f"the sync did not end well: {report}")
-    times = [await ours.ask(account_id, " ".join(d["text"].split()[40:52])) * 1000 for d in docs[:ASKED]]
-    figures["q_p50_ms"], figures["q_p95_ms"] = percentile(times, 0.5), percentile(times, 0.95)
     return figures
 
 
-async def run(count: int, rounds: int) -> None:
-    """Everything, in a directory that is gone afterwards."""
-    module = peers()
+async def run(count: int, rounds: int, *, langchain: bool) -> None:
+    """Everything at one size, in a directory that is gone afterwards."""
+    module = peers.module()
     docs = list(module.corpus(count))
     async with AsyncExitStack() as closing:
         directory = closing.enter_context(source.workplace())
@@ -128,38 +120,81 @@ async def run(count: int, rounds: int) -> None:
         closing.callback(server.stop)
         temporal = Temporal.start(directory / "temporal", ui=False)
         closing.callback(temporal.stop)
-        settings = Settings(database_url=server.url, temporal_address=temporal.address)
+        settings = Settings(database_url=server.url, temporal_address=temporal.address, refined_model="off")
         db = Database(server.url)
         closing.push_async_callback(db.close)
         client = await connect(settings)
         ours = Ours(settings, db, client)
         await closing.enter_async_context(
-            Worker(client, task_queue=ids.KNOWLEDGE, workflows=[KnowledgeSync], activities=ours.activities.all())
+            Worker(
+                client,
+                task_queue=ids.KNOWLEDGE,
+                workflows=[KnowledgeSync],
+                activities=[*ours.activities.all(), ours.sampling.sample],
+            )
         )
         bases, turns = [], []
-        for turn in range(rounds):
-            bases.append(await asyncio.to_thread(floor, module, server, docs))
+        for turn in range(rounds if count <= SMALL else 1):
+            bases.append(await asyncio.to_thread(peers.floor, module, server.admin_url, docs))
             turns.append(await measure(ours, module, turn + 1, docs))
-    base = {name: max(b[name] for b in bases) for name in ("first", "first_with_hnsw")}
-    base |= {name: min(b[name] for b in bases) for name in ("q_p50_ms", "q_p95_ms")}
+        other = await asyncio.to_thread(peers.langchain, server.admin_url, count) if langchain else {}
+    tell(count, bases, turns, other)
+
+
+def tell(count: int, bases: list[dict[str, float]], turns: list[dict[str, float]], other: dict[str, float]) -> None:
+    """Print the figures of one size: documents a second against floor and LangChain, and memory."""
+    floor = {name: max(b[name] for b in bases) for name in ("first", "first_with_hnsw")}
     for name in ("first", "unchanged", "one_percent"):
         value = max(t[name] for t in turns)
-        say(f"ingest_{name}", value, "documents/s", against="floor", base=base["first"], n=count)
-    say(
-        "ingest_first_against_hnsw",
-        max(t["first"] for t in turns),
-        "documents/s",
-        against="floor_with_hnsw",
-        base=base["first_with_hnsw"],
-        n=count,
-    )
-    for name in ("q_p50_ms", "q_p95_ms"):
-        say(f"search_{name}", min(t[name] for t in turns), "ms", against="floor", base=base[name], n=ASKED)
+        base = floor["first_with_hnsw"]
+        say(f"ingest_{name}_{count}", value, "documents/s", against="floor_with_hnsw", base=base, n=count)
+        if other:
+            against = other[{"one_percent": "one_pct"}.get(name, name)]
+            say(f"ingest_{name}_{count}_peer", value, "documents/s", against="langchain", base=against, n=count)
+    value = max(t["first"] for t in turns)
+    say(f"ingest_first_{count}_bare", value, "documents/s", against="floor", base=floor["first"], n=count)
+    for name in ("first", "unchanged"):
+        above = max(t[f"{name}_mib"] for t in turns)
+        say(f"memory_{name}_{count}", above, "MiB above idle", against="limit", base=300.0, n=count)
+
+
+async def over_http(count: int, base: float) -> None:
+    """The same through API, worker and outbound client, from the Zendesk double."""
+    with service.running() as stack:
+        root = service.root(stack)
+        async with httpx.AsyncClient(headers={"api_access_token": stack["admin_token"]}, timeout=60) as api:
+            seed = {"generate": {"articles": count, "seed": 7}}
+            (await api.post(f"{stack['sandbox_url']}/_sandbox/zendesk/seed", json=seed)).raise_for_status()
+            await service.connect(api, root, "zendesk", subdomain="bench")
+            (await api.post(f"{root}/zendesk/knowledge/toggle", json={"enabled": True})).raise_for_status()
+            run: dict[str, Any] = {}
+            while not run or run["state"] == "running":
+                await asyncio.sleep(0.2)
+                status = (await api.get(f"{root}/knowledge/status")).raise_for_status().json()
+                run = next(p for p in status["providers"] if p["provider"] == "zendesk")["last_run"] or {}
+    took = datetime.fromisoformat(run["finished_at"]) - datetime.fromisoformat(run["started_at"])
+    value = run["counts"]["seen"] / took.total_seconds()
+    say(f"ingest_first_http_{count}", value, "documents/s", against="floor_with_hnsw", base=base, n=count)
+
+
+def main() -> None:
+    """Every size after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--docs", type=int, nargs="+", default=[SMALL])
+    parser.add_argument("--langchain", type=int, nargs="*", default=[], help="sizes at which LangChain runs, too")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--http", type=int, default=0, help="documents that also come over HTTP from the double")
+    given = parser.parse_args()
+    for count in given.docs:
+        asyncio.run(run(count, given.rounds, langchain=count in given.langchain))
+    if given.http:
+        module = peers.module()
+        with source.workplace() as directory:
+            server = Postgres.start(directory / "pg")
+            base = peers.floor(module, server.admin_url, list(module.corpus(given.http)))["first_with_hnsw"]
+            server.stop()
+        asyncio.run(over_http(given.http, base))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--docs", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    asyncio.run(run(arguments.docs, arguments.rounds))
+    main()

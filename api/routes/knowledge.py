@@ -34,6 +34,8 @@ from supportly.knowledge.estimate import wilson
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.storage import (
     connections,
+    knowledge_models,
+    knowledge_refining,
     knowledge_status,
     knowledge_sweeps,
     operations,
@@ -92,6 +94,7 @@ class SyncBody(BaseModel):
     **documented(
         "State of knowledge sync",
         example={
+            "refined_tier": {"model": "all-MiniLM-L6-v2/1-f87529e1", "building": None, "reason": ""},
             "providers": [
                 {
                     "provider": "zendesk",
@@ -121,11 +124,12 @@ class SyncBody(BaseModel):
                     },
                     "documents": 67,
                     "chunks": 81,
+                    "refined": {"done": 70, "of": 81},
                     "failures": [],
                     "failures_total": 0,
                     "held_deletions": [],
                 }
-            ]
+            ],
         },
         failures=READS,
     ),
@@ -137,6 +141,8 @@ async def status(at: AgentTenant) -> Response:
     `synced_at` is when the newest run began that read everything it had to, `age_seconds` how long ago that is, and
     `stale` says that this is longer than the sync's interval allows. `completeness` compares a few pages of the
     provider with what is stored, after each run: the share that is equal, with its 95 % interval.
+    `refined` counts the chunks that the refined tier has read; until then the instant tier finds them. `refined_tier`
+    names its model, the one that is being built to take its place, and why there is none.
     `failures` lists up to 100 records that could not be read; every run tries them again. `held_deletions` wait for
     an administrator: `POST /{provider}/knowledge/sync` with `confirm_deletes` or `reject_deletes`.
     """
@@ -160,8 +166,10 @@ async def status(at: AgentTenant) -> Response:
     if stalled:
         # One that has ended since the first look has closed its row before.
         found = await knowledge_status.read(db, at.account_id)
+    refined, tier = await _refined(at)
     return answer(
         {
+            "refined_tier": tier,
             "providers": [
                 {
                     "provider": provider.id,
@@ -170,6 +178,10 @@ async def status(at: AgentTenant) -> Response:
                     "connection": alive[provider.id].state if provider.id in alive else "not_connected",
                     "next_run": next_run,
                     **_shown(found.get(provider.id, Knowledge()), stalled=provider.id in stalled),
+                    "refined": {
+                        "done": refined.get(provider.id, 0),
+                        "of": found.get(provider.id, Knowledge()).chunks,
+                    },
                     **_age(
                         found.get(provider.id, Knowledge()).synced_at,
                         _interval(at.services, provider, stored.get(provider.id, Stored())),
@@ -177,9 +189,25 @@ async def status(at: AgentTenant) -> Response:
                     ),
                 }
                 for provider, next_run in zip(shown, runs, strict=True)
-            ]
+            ],
         }
     )
+
+
+async def _refined(at: AgentTenant) -> tuple[dict[str, int], dict[str, Any]]:
+    """Refined chunks by provider, and how the tier stands: who serves, who is being built, and why nobody."""
+    db = at.services.db
+    models = {m.state: m for m in await knowledge_models.read(db) if m.tier == "refined"}
+    serving, building = models.get("serving"), models.get("building")
+    done = await knowledge_refining.done_by_provider(db, at.account_id, serving.id) if serving else {}
+    tier: dict[str, Any] = {"model": serving.name if serving else None, "building": None}
+    if building:
+        built = await knowledge_refining.done_by_provider(db, at.account_id, building.id)
+        lacking = await knowledge_refining.count(db, at.account_id, building.id)
+        tier["building"] = {"model": building.name, "done": sum(built.values()), "of": sum(built.values()) + lacking}
+    off = at.services.settings.refined_model == "off"
+    tier["reason"] = "The refined tier is switched off." if off else at.services.asking.reason
+    return done, tier
 
 
 def _interval(services: Services, provider: Provider, stored: Stored) -> timedelta:

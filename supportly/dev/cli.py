@@ -1,4 +1,4 @@
-"""The command line: `python -m supportly token|stack|migrate …`."""
+"""The command line: `python -m supportly token|model|stack|migrate …`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar, cast
 
 import typer
 
@@ -22,10 +22,13 @@ from supportly.dev.console import Report
 from supportly.dev.stack import Ports, Stack, StackError, default_directory, worker_count
 
 if TYPE_CHECKING:  # they are heavy, and most verbs do without
+    from temporalio.client import Client
+
     from supportly.settings import Settings
     from supportly.storage.database import Database
 
 INTERRUPTED = 130
+_RAISE = object()
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -33,7 +36,9 @@ app = typer.Typer(
 )
 token = typer.Typer(no_args_is_help=True, help="Tokens with which callers prove who they are.")
 stack = typer.Typer(no_args_is_help=True, help="The whole service on this machine, without Docker.")
+model = typer.Typer(no_args_is_help=True, help="The model of the refined tier, for all accounts.")
 app.add_typer(token, name="token")
+app.add_typer(model, name="model")
 app.add_typer(stack, name="stack")
 
 
@@ -89,6 +94,58 @@ def token_list() -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
     for row in ({name: name for name in names}, *rows):
         report.line("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
+
+
+@model.command("switch")
+def model_switch(
+    spec: Annotated[str, typer.Argument(help="`minilm`, or `openai:<model>` at SUPPORTLY_REFINED_API_URL.")],
+) -> None:
+    """Build another model's vectors beside the ones that serve; it takes over when every chunk has its own.
+
+    No provider is asked. Workers need the settings of both models until then.
+    """
+    from supportly.contracts import ids
+    from supportly.contracts.knowledge import SwitchJob
+
+    async def start(client: Client) -> None:
+        await client.start_workflow("ModelSwitch", SwitchJob(spec=spec), id=ids.MODEL_SWITCH, task_queue=ids.REFINEMENT)
+
+    _with_temporal(start)
+    Report().line(f"Switching to {spec}: `python -m supportly model status` says how far it is.")
+
+
+@model.command("status")
+def model_status() -> None:
+    """Which model serves, and how far a switch is."""
+    from supportly.contracts import ids
+    from supportly.contracts.knowledge import SwitchProgress
+    from supportly.storage import knowledge_models
+
+    report = Report()
+    for found in _with_database(lambda db, _: knowledge_models.read(db)):
+        report.line(f"{found.tier:8} {found.state:9} {found.name} ({found.dimensions} dimensions)")
+
+    async def ask(client: Client) -> SwitchProgress:
+        handle = client.get_workflow_handle(ids.MODEL_SWITCH)
+        found: SwitchProgress = await handle.query("progress", result_type=SwitchProgress)
+        return found
+
+    progress = _with_temporal(ask, missing=None)
+    if progress is not None:
+        done = progress.chunks - progress.lacking
+        report.line(f"Switch to {progress.name}: {progress.state}, {done:,} of {progress.chunks:,} chunks")
+
+
+@model.command("abort")
+def model_abort() -> None:
+    """Give a switch up; the model that serves goes on serving."""
+    from supportly.contracts import ids
+
+    async def stop(client: Client) -> None:
+        await client.get_workflow_handle(ids.MODEL_SWITCH).signal("abandon")
+
+    _with_temporal(stop)
+    Report().line("The switch is given up; the vectors that it made are removed.")
 
 
 @app.command()
@@ -203,6 +260,30 @@ def _with_database(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
         ) from error
 
 
+def _with_temporal(work: Callable[[Client], Awaitable[T]], missing: object = _RAISE) -> T:
+    """Runs `work` with a client of the workflow server; what is not there is `missing`, else one sentence."""
+    from temporalio.service import RPCError, RPCStatusCode
+
+    from supportly.settings import Settings
+    from supportly.temporal import connect
+
+    _adopt_running_stack()
+
+    async def run() -> T:
+        return await work(await connect(Settings()))
+
+    try:
+        return asyncio.run(run())
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            if missing is not _RAISE:
+                return cast("T", missing)
+            raise StackError("No switch is under way.") from None
+        raise StackError("The workflow server is away, or refuses: try again.") from None
+    except RuntimeError:
+        raise StackError("The workflow server cannot be reached: SUPPORTLY_TEMPORAL_ADDRESS names it.") from None
+
+
 def _adopt_running_stack() -> None:
     """Without a database in the environment, works on the stack that runs in this directory, with its secrets."""
     if "SUPPORTLY_DATABASE_URL" in os.environ or "SUPPORTLY_ADMIN_DATABASE_URL" in os.environ:
@@ -215,6 +296,8 @@ def _adopt_running_stack() -> None:
         return
     url = facts["database_url"].replace("postgresql://", "postgresql+psycopg://")
     os.environ["SUPPORTLY_ADMIN_DATABASE_URL"] = url
+    os.environ.setdefault("SUPPORTLY_TEMPORAL_ADDRESS", facts["temporal_address"])
+    os.environ.setdefault("SUPPORTLY_TEMPORAL_NAMESPACE", facts["temporal_namespace"])
     os.environ.setdefault("SUPPORTLY_KEYS", secrets["keys"])
     os.environ.setdefault("SUPPORTLY_TOKEN_PEPPER", secrets["token_pepper"])
 

@@ -56,6 +56,18 @@ async def count(db: Database, account_id: int, model: int) -> int:
     return int(number)
 
 
+async def done_by_provider(db: Database, account_id: int, model: int) -> dict[str, int]:
+    """How many chunks of each provider have a vector of this model."""
+    async with db.tenant(account_id) as c:
+        found = await rows(
+            c,
+            "select v.provider, count(*) from vectors v where v.account_id = %(a)s and v.of_account = %(a)s "
+            "and v.model_id = %(m)s and not v.hidden group by v.provider",
+            {"a": account_id, "m": model},
+        )
+    return {row[0]: int(row[1]) for row in found}
+
+
 async def store(db: Database, account_id: int, model: int, read: Sequence[Unread], matrix: NDArray[np.float32]) -> int:
     """Store vectors of chunks that are still there, a row of `matrix` each; answers how many."""
     if not read:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -92,7 +92,12 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class _Index:
+class Index:
+    """What an account has of a model: the last part in its own index and that index's table, if there is one.
+
+    `complete`: every chunk has a vector of this model.
+    """
+
     built: int = -1
     name: str | None = None
     complete: bool = False
@@ -133,30 +138,45 @@ async def _candidates(
     pool: int,
 ) -> list[Candidate]:
     async with db.tenant(account_id) as c:
-        indexes = await _indexes(c, account_id)
-        tiers = {"instant": instant}
-        if refined is not None and refined.model in indexes:
-            tiers["refined"] = refined
-            if indexes[refined.model].complete:
-                del tiers["instant"]
-        at: dict[str, Any] = {"a": account_id, "q": question, "p": provider, "l": locale, "pool": pool}
-        near, similarities = [], []
-        for tier in ("instant", "refined"):
-            asked = tiers.get(tier)
-            similarities.append(_SIMILARITY.replace("{m}", tier) if asked else "null")
-            if asked:
-                index = indexes.get(asked.model, _Index())
-                at |= {tier: asked.model, f"{tier}_built": index.built, f"{tier}_v": _literal(asked.vector)}
-                near.append(f"near_{tier} as materialized ({_near(tier, index)})")
-        sql = _FOUND.format(
-            near=", ".join(near),
-            union=" ".join(f"union select document_id, text_hash from near_{tier}" for tier in tiers),  # noqa: S608
-            similarities=", ".join(similarities),
-        )
-        return [Candidate(*row) for row in await rows(c, sql, at)]
+        indexes = await read_indexes(c, account_id)
+        sql, values = statement(indexes, account_id, question, instant, refined, provider, locale, pool)
+        return [Candidate(*row) for row in await rows(c, sql, values)]
 
 
-async def _indexes(c: AsyncConnection, account_id: int) -> dict[int, _Index]:
+def statement(
+    indexes: Mapping[int, Index],
+    account_id: int,
+    question: str,
+    instant: Asked,
+    refined: Asked | None,
+    provider: str | None,
+    locale: str | None,
+    pool: int,
+) -> tuple[str, dict[str, Any]]:
+    """The one statement of a search, and its values."""
+    tiers = {"instant": instant}
+    if refined is not None and refined.model in indexes:
+        tiers["refined"] = refined
+        if indexes[refined.model].complete:
+            del tiers["instant"]
+    at: dict[str, Any] = {"a": account_id, "q": question, "p": provider, "l": locale, "pool": pool}
+    parts, similarities = [], []
+    for tier in ("instant", "refined"):
+        asked = tiers.get(tier)
+        similarities.append(_SIMILARITY.replace("{m}", tier) if asked else "null")
+        if asked:
+            index = indexes.get(asked.model, Index())
+            at |= {tier: asked.model, f"{tier}_built": index.built, f"{tier}_v": _literal(asked.vector)}
+            parts.append(f"near_{tier} as materialized ({near(tier, index)})")
+    sql = _FOUND.format(
+        near=", ".join(parts),
+        union=" ".join(f"union select document_id, text_hash from near_{tier}" for tier in tiers),  # noqa: S608
+        similarities=", ".join(similarities),
+    )
+    return sql, at
+
+
+async def read_indexes(c: AsyncConnection, account_id: int) -> dict[int, Index]:
     """The account's indexes by model. A filter must not empty an answer: HNSW goes on until enough rows pass it."""
     found = await rows(
         c,
@@ -165,10 +185,11 @@ async def _indexes(c: AsyncConnection, account_id: int) -> dict[int, _Index]:
         "cross join knowledge_indexes i where i.account_id = %(a)s",
         {"a": account_id, "ef": str(EF_SEARCH)},
     )
-    return {row[0]: _Index(*row[1:]) for row in found}
+    return {row[0]: Index(*row[1:]) for row in found}
 
 
-def _near(tier: str, index: _Index) -> str:
+def near(tier: str, index: Index) -> str:
+    """The statement that finds a tier's nearest vectors: by an exact scan, and in the account's index if it has one."""
     exact = _EXACT.replace("{m}", tier)
     if index.name is None:
         return exact

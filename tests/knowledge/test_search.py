@@ -197,15 +197,15 @@ async def test_an_index_is_its_accounts_alone(filled, eager, db):
 
 async def test_an_index_that_is_replaced_in_mid_search_is_asked_for_again(filled, eager, monkeypatch):
     await indexed(filled)
-    original, asked = search._indexes, []
+    original, asked = search.read_indexes, []
 
     async def stale(c, account_id):
         asked.append(await original(c, account_id))
         if len(asked) == 1:
-            return {m: search._Index(i.built, "v0_0_0", i.complete) for m, i in asked[0].items()}
+            return {m: search.Index(i.built, "v0_0_0", i.complete) for m, i in asked[0].items()}
         return asked[-1]
 
-    monkeypatch.setattr(search, "_indexes", stale)
+    monkeypatch.setattr(search, "read_indexes", stale)
     assert (await ask(filled, "PARCEL"))[0].title == "About delivery"
     assert len(asked) == 2
 
