@@ -44,9 +44,12 @@ coverage: setup ## Run the tests and measure branch coverage
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
 	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o faulthandler_timeout=900 $(PYTEST_ARGS)
 
-bench: setup ## Measure: each figure is one JSON object with what it is compared to
-	@$(BIN)/python -m bench.api
-	@$(BIN)/python -m bench.ingest --docs 2000
+bench: setup ## Measure, each figure as one JSON object with what it is compared to, and draw the plots of docs/ (half an hour)
+	@mkdir -p .cache && rm -f .cache/figures.jsonl
+	@$(BIN)/python -m bench.api | tee -a .cache/figures.jsonl
+	@$(BIN)/python -m bench.ingest --docs 2000 20000 100000 --langchain 2000 20000 --http 2000 | tee -a .cache/figures.jsonl
+	@$(BIN)/python -m bench.search | tee -a .cache/figures.jsonl
+	@.cache/peers/bin/python bench/plot.py .cache/figures.jsonl docs
 
 check: setup ## Lint, format, types, import contracts: all that CI checks besides the tests
 	$(BIN)/ruff check $(PACKAGES)

@@ -193,10 +193,9 @@ async def reject(db: Database, account_id: int, provider: str, run_id: str) -> i
         at = await _decide(c, account_id, provider, run_id, to="rejected", was="held")
         return await do(
             c,
-            "update documents d set kept = true from held_deletions h, knowledge_streams s "
+            "update documents d set kept = true from held_deletions h "
             "where h.account_id = %(a)s and h.run_id = %(r)s and h.provider = %(p)s and h.status = 'rejected' "
-            "and s.account_id = %(a)s and s.provider = %(p)s and s.stream = h.stream "
-            "and d.account_id = %(a)s and d.document_id = any(h.documents) and d.seen_walk < s.full_walk",
+            "and d.account_id = %(a)s and d.document_id = any(h.documents) and d.missed_walk is not null",
             at,
         )
 

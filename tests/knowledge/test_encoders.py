@@ -34,7 +34,7 @@ UNRELATED = "Our bakery sells rye bread on Sundays"
 
 
 def settings(**given: Any) -> Settings:
-    return Settings(_env_file=None, **given)
+    return Settings(_env_file=None, **{"refined_model": "minilm", **given})
 
 
 @pytest.fixture
@@ -155,7 +155,11 @@ print(reason or found.embed(["one", "two"]).shape)
 def test_two_processes_at_once_need_no_network_and_leave_nothing_behind(tmp_path):
     # ONNX Runtime's telemetry is native code, which no guard of Python's sees: it would keep an identifier below HOME
     # and a session in TMPDIR. In CI it is silent by itself.
-    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "ORT_DISABLE_TELEMETRY", "SUPPORTLY_REFINED_MODEL")
+    }
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     root = Path(__file__).parents[2]
     started = [

@@ -34,7 +34,7 @@ from supportly.errors import Conflict, NotFound, ProviderFailure
 from supportly.http import Outbound, Unlimited
 from supportly.knowledge import embed, split
 from supportly.settings import Settings
-from supportly.storage import knowledge, knowledge_status, knowledge_sweeps, provider_settings, search
+from supportly.storage import knowledge, knowledge_models, knowledge_status, knowledge_sweeps, provider_settings, search
 from supportly.storage.database import Database
 from supportly.storage.knowledge import document_id
 from tests.knowledge.ledger import Ledger, Refused, Run, StreamState
@@ -634,7 +634,10 @@ class Life:
         # Every chunk is found by its own vector, and by no other: what a question meets is title and text, half each.
         embedder = self.house.embedder
         asked = embedder.embed(["any question"])[0]
-        met = await search.candidates(self.db, self.account_id, "zzz", asked.tolist(), provider="world", pool=3000)
+        model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
+        met = await search.candidates(
+            self.db, self.account_id, "zzz", search.Asked(model, asked.tolist()), provider="world", pool=3000
+        )
         expected = {
             (str(key), *chunk): (d.document.title, split.Chunk(d.document.title, *chunk).text)
             for key, d in alive.items()
@@ -644,7 +647,7 @@ class Life:
         if expected:
             vectors = embed.titled(embedder, *(list(x) for x in zip(*expected.values(), strict=True)))
             wanted = dict(zip(expected, (vectors @ asked).tolist(), strict=True))
-            wrong = [c for c in met if abs(c.similarity - wanted[c.document_id, c.heading, c.body]) > 2e-3]
+            wrong = [c for c in met if abs(c.instant - wanted[c.document_id, c.heading, c.body]) > 2e-3]
             assert not wrong
 
     async def _compare_status(self, alive: dict[uuid.UUID, Any]) -> None:
@@ -689,7 +692,7 @@ class Life:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_store_equals_the_model(postgres, monkeypatch, capsys, part):
-    monkeypatch.setattr("activities.knowledge_pages.LONGEST_BODY", TOO_LONG)
+    monkeypatch.setattr("supportly.knowledge.text.LONGEST_BODY", TOO_LONG)
     began = time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         # Not every commit has to reach the disk here: nobody pulls the plug.

@@ -190,7 +190,8 @@ async def test_without_a_connection_nothing_begins(running):
     assert failure.value.cause.type == "not_connected"
 
 
-async def test_a_connection_that_ends_half_way_ends_the_run(running):
+async def test_a_connection_that_ends_half_way_ends_the_run(running, monkeypatch):
+    monkeypatch.setattr("activities.knowledge.CALL_S", 0.0)  # each page by a call of its own
     running.source.documents = _articles(30)
 
     async def end():
