@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 
 mpl.use("svg")
 mpl.rcParams.update({"svg.hashsalt": "supportly", "font.size": 10, "axes.spines.top": False})
@@ -31,7 +31,7 @@ def sized(figures: dict[str, dict[str, Any]], prefix: str, suffix: str = "") -> 
 
 def ingest(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Time a document and memory, by size."""
-    plot, left = pyplot.subplots(figsize=(7, 4))
+    plot, left = plt.subplots(figsize=(7, 4))
     right = left.twinx()
     for kind, colour in (("first", "tab:blue"), ("unchanged", "tab:green"), ("one_percent", "tab:orange")):
         points = sized(figures, f"ingest_{kind}_")
@@ -47,7 +47,7 @@ def ingest(figures: dict[str, dict[str, Any]], path: Path) -> None:
 
 def recall(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Recall and time, by the account's size; one line a filter."""
-    plot, (above, below) = pyplot.subplots(2, 1, figsize=(7, 5), sharex=True)
+    plot, (above, below) = plt.subplots(2, 1, figsize=(7, 5), sharex=True)
     for chosen in ("none", "provider", "locale"):
         for axis, prefix in ((above, "recall10_"), (below, "search_p50_")):
             points = sorted(

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # they are heavy, and most verbs do without
     from supportly.storage.database import Database
 
 INTERRUPTED = 130
-_RAISE = object()
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -117,21 +116,41 @@ def model_switch(
 @model.command("status")
 def model_status() -> None:
     """Which model serves, and how far a switch is."""
+    from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+    from temporalio.service import RPCError, RPCStatusCode
+
     from supportly.contracts import ids
     from supportly.contracts.knowledge import SwitchProgress
     from supportly.storage import knowledge_models
 
     report = Report()
-    for found in _with_database(lambda db, _: knowledge_models.read(db)):
+    known = _with_database(lambda db, _: knowledge_models.read(db))
+    for found in known:
         report.line(f"{found.tier:8} {found.state:9} {found.name} ({found.dimensions} dimensions)")
+    if not known:
+        report.line("There is no model yet: the first sync notes one.")
 
-    async def ask(client: Client) -> SwitchProgress:
+    async def ask(client: Client) -> tuple[SwitchProgress | None, str]:
         handle = client.get_workflow_handle(ids.MODEL_SWITCH)
-        found: SwitchProgress = await handle.query("progress", result_type=SwitchProgress)
-        return found
+        try:
+            state = (await handle.describe()).status
+            progress: SwitchProgress = await handle.query("progress", result_type=SwitchProgress)
+            if state == WorkflowExecutionStatus.FAILED:
+                await handle.result()
+        except WorkflowFailureError as error:
+            return progress, getattr(error.cause, "message", "") or str(error.cause)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return None, ""
+        return progress, ""
 
-    progress = _with_temporal(ask, missing=None)
-    if progress is not None:
+    progress, failed = _with_temporal(ask)
+    if progress is None:
+        return
+    if failed:
+        report.line(f"The last switch could not begin: {failed}")
+    else:
         done = progress.chunks - progress.lacking
         report.line(f"Switch to {progress.name}: {progress.state}, {done:,} of {progress.chunks:,} chunks")
 
@@ -260,8 +279,8 @@ def _with_database(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
         ) from error
 
 
-def _with_temporal(work: Callable[[Client], Awaitable[T]], missing: object = _RAISE) -> T:
-    """Runs `work` with a client of the workflow server; what is not there is `missing`, else one sentence."""
+def _with_temporal(work: Callable[[Client], Awaitable[T]]) -> T:
+    """Runs `work` with a client of the workflow server; what keeps it from working is one sentence."""
     from temporalio.service import RPCError, RPCStatusCode
 
     from supportly.settings import Settings
@@ -276,8 +295,6 @@ def _with_temporal(work: Callable[[Client], Awaitable[T]], missing: object = _RA
         return asyncio.run(run())
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            if missing is not _RAISE:
-                return cast("T", missing)
             raise StackError("No switch is under way.") from None
         raise StackError("The workflow server is away, or refuses: try again.") from None
     except RuntimeError:
@@ -296,8 +313,9 @@ def _adopt_running_stack() -> None:
         return
     url = facts["database_url"].replace("postgresql://", "postgresql+psycopg://")
     os.environ["SUPPORTLY_ADMIN_DATABASE_URL"] = url
-    os.environ.setdefault("SUPPORTLY_TEMPORAL_ADDRESS", facts["temporal_address"])
-    os.environ.setdefault("SUPPORTLY_TEMPORAL_NAMESPACE", facts["temporal_namespace"])
+    for name in ("temporal_address", "temporal_namespace"):
+        if name in facts:
+            os.environ.setdefault(f"SUPPORTLY_{name.upper()}", facts[name])
     os.environ.setdefault("SUPPORTLY_KEYS", secrets["keys"])
     os.environ.setdefault("SUPPORTLY_TOKEN_PEPPER", secrets["token_pepper"])
 

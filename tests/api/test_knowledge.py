@@ -71,6 +71,16 @@ def test_switch_sync_status_and_search(connected):
     assert (found["documents"], found["chunks"]) == (0, 0)
 
 
+def test_status_says_what_is_refined_and_why_nothing_is(connected):
+    connected.call("POST", "/zendesk/knowledge/toggle", json={"enabled": True})
+    found = until_synced(connected)
+    assert found["refined"] == {"done": 0, "of": found["chunks"]}
+    tier = connected.call("GET", "/knowledge/status").json()["refined_tier"]
+    assert (tier["building"], tier["reason"]) == (None, "The refined tier is switched off.")
+    hits = connected.call("GET", "/knowledge/search", params={"q": "money back"}).json()["hits"]
+    assert {hit["tier"] for hit in hits} == {"instant"}
+
+
 def test_sync_at_once_and_its_key(connected):
     first = connected.call("POST", "/zendesk/knowledge/sync", headers={"Idempotency-Key": "k1"})
     assert first.status_code == 202, first.text
@@ -131,7 +141,7 @@ def test_any_question_is_answered(blank, question):
 
 
 def test_nothing_yet(blank):
-    assert blank.call("GET", "/knowledge/status").json() == {"providers": []}
+    assert blank.call("GET", "/knowledge/status").json()["providers"] == []
 
 
 def schedule_of(account, provider="zendesk"):
