@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +15,7 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.failures import beating, translated
-from activities.knowledge_pages import Ahead, prepare
+from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
 from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
@@ -37,6 +38,8 @@ STRETCH_S: Final = 55.0
 """One activity ingests for about a minute: long enough to be cheap in Temporal, short enough to lose little."""
 CHECKED_BY_ID: Final = 20
 """Missing documents that one sweep asks the provider for by id; the others wait for the second complete walk."""
+BATCHES: Final = 3
+"""Batches under way at once: one that is stored and two that are prepared."""
 CALL_S: Final = 5.0
 """How long pages are read with one opened call: opening costs a transaction, and a token may be refreshed meanwhile."""
 
@@ -121,8 +124,9 @@ class KnowledgeActivities:
     async def _walk(self, job: KnowledgeJob, stream: str) -> Walk:
         """Walk for a stretch; answers where the walk stands then.
 
-        Three steps overlap: pages are read ahead, what came is compared, split and embedded, and what was prepared
-        before is stored. Pages that wait for their turn are stored together.
+        Three steps overlap: pages are read ahead, what came is compared, split and embedded (two batches at once, so
+        that one is worked on while the other asks the database), and what was prepared before is stored, in order.
+        Pages that wait for their turn are stored together.
         """
         walk = await knowledge.read_walk(self.db, job, stream)
         if walk.state != "walking":
@@ -131,21 +135,18 @@ class KnowledgeActivities:
         self._ingesting += 1
         self.quiet.clear()
         reading = asyncio.create_task(self._read_ahead(job, stream, walk, ahead))
-        storing: asyncio.Task[Counts] | None = None
-        stored: set[str] = set()
+        underway: deque[tuple[set[str], asyncio.Task[Counts]]] = deque()
         try:
             while (batch := await ahead.batch(walk)) is not None:
                 here = batch.records
-                if storing and here & stored:
-                    # A record on two pages in a row: the comparison has to see what the first one stored.
-                    await storing
-                write = await prepare(self.db, self.embedder, job, stream, batch)
-                if storing:
-                    await storing
-                storing, stored = asyncio.create_task(knowledge_pages.commit_page(self.db, write)), here
+                # A record that comes again: the comparison has to see what was stored of it.
+                while underway and (len(underway) >= BATCHES or any(here & there for there, _ in underway)):
+                    await underway.popleft()[1]
+                before = underway[-1][1] if underway else None
+                underway.append((here, asyncio.create_task(self._store(job, stream, batch, before))))
                 walk = Walk(walk.walk, walk.complete, walk.since, batch.next, walk.state)
-            if storing:
-                await storing
+            while underway:
+                await underway.popleft()[1]
             return await knowledge.read_walk(self.db, job, stream)
         finally:
             self._ingesting -= 1
@@ -153,7 +154,14 @@ class KnowledgeActivities:
                 self.quiet.set()
             reading.cancel()
             # Pages on their way into the database take milliseconds; whatever stopped us, it need not be done again.
-            await asyncio.gather(reading, *([storing] if storing else []), return_exceptions=True)
+            await asyncio.gather(reading, *(task for _, task in underway), return_exceptions=True)
+
+    async def _store(self, job: KnowledgeJob, stream: str, batch: Batch, before: asyncio.Task[Counts] | None) -> Counts:
+        """Prepare a batch, and store it after the one before it; what kept that one from being stored is raised."""
+        write = await prepare(self.db, self.embedder, job, stream, batch)
+        if before:
+            await before
+        return await knowledge_pages.commit_page(self.db, write)
 
     async def _read_ahead(self, job: KnowledgeJob, stream: str, walk: Walk, ahead: Ahead) -> None:
         """Read page after page until the stream or the stretch ends; what stops it earlier is the last thing ahead.
@@ -184,9 +192,9 @@ class KnowledgeActivities:
         """End the walk of the first stream of the job: remove what is gone, or hold it. Answers the counts so far."""
         stream = job.streams[0]
         with translated():
-            suspects = await knowledge_sweeps.missed_once(self.db, job, stream, CHECKED_BY_ID)
-            gone = await self._gone(job, stream, suspects) if suspects else []
-            await knowledge_sweeps.sweep(self.db, job, stream, gone)
+            missing = await knowledge_sweeps.missing(self.db, job, stream, CHECKED_BY_ID)
+            gone = await self._gone(job, stream, missing.first_time) if missing.first_time else []
+            await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
             return await knowledge.counts(self.db, job)
 
     async def _gone(self, job: KnowledgeJob, stream: str, suspects: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from api import auth, errors, openapi
 from api.envelope import Envelope
-from api.routes import actions, codec, contacts, integrations, knowledge, operations, pages
+from api.routes import actions, codec, contacts, integrations, knowledge, knowledge_status, operations, pages
 from api.services import Services
 from supportly.logs import configure
 from supportly.settings import Settings
@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         contacts.router,
         actions.router,
         knowledge.router,
+        knowledge_status.router,
         integrations.router,
         pages.router,
         codec.router,

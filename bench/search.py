@@ -93,7 +93,7 @@ class Bench:
         asked = Asked(model, embedder.embed([question])[0].tolist())
         given = (account_id, question, asked, None, chosen.get("provider"), chosen.get("locale"), search.POOL)
         async with self.db.tenant(account_id) as c:
-            indexes = await search.read_indexes(c, account_id)
+            indexes = await search.read_indexes(c, account_id, filtered=bool(chosen))
             sql, values = search.statement(indexes, *given)
             whole = _milliseconds(await rows(c, f"explain (analyze, timing off) {sql}", values))
             near, at = _near(indexes.get(model, Index()), values)

@@ -23,13 +23,21 @@ async def bring_up_to_date(db: Database, account_id: int, model: int) -> int:
     """Build, extend or drop the index of an account's vectors of a model; answers how many vectors joined it."""
     at: dict[str, Any] = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
-        [(total, new, built, dimensions)] = await rows(
+        # Documents know how many chunks they have; counting those themselves would read all of the account's text.
+        [(total, built, dimensions)] = await rows(
             c,
-            "select count(*), count(*) filter (where i.built_part is null or v.part > i.built_part), "
-            "max(i.built_rows), (select dimensions from knowledge_models where model_id = %(m)s) "
-            "from vectors v left join knowledge_indexes i on i.account_id = v.account_id and i.model_id = v.model_id "
-            "where v.account_id = %(a)s and v.of_account = %(a)s and v.model_id = %(m)s",
+            "select (select coalesce(sum(chunk_count), 0) from documents where account_id = %(a)s), "
+            "(select built_part from knowledge_indexes where account_id = %(a)s and model_id = %(m)s), "
+            "(select dimensions from knowledge_models where model_id = %(m)s)",
             at,
+        )
+        if total < INDEXED_FROM and built is None:
+            return 0
+        [(new,)] = await rows(
+            c,
+            "select count(*) from vectors v where v.account_id = %(a)s and v.of_account = %(a)s "
+            "and v.model_id = %(m)s and v.part > %(built)s",
+            at | {"built": -1 if built is None else built},
         )
     if total < INDEXED_FROM:
         if built is not None and total < INDEXED_FROM / 2:

@@ -50,9 +50,13 @@ async def lacking(db: Database, account_id: int, model: int, limit: int) -> list
 
 async def count(db: Database, account_id: int, model: int) -> int:
     """How many chunks of an account lack a vector of this model."""
+    at = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
+        known = "select complete from knowledge_indexes where account_id = %(a)s and model_id = %(m)s"
+        if (True,) in [tuple(row) for row in await rows(c, known, at)]:
+            return 0
         await do(c, "set local enable_nestloop = off", {})
-        [(number,)] = await rows(c, f"select count(*) {_LACKING}", {"a": account_id, "m": model})
+        [(number,)] = await rows(c, f"select count(*) {_LACKING}", at)
     return int(number)
 
 

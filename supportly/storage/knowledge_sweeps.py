@@ -41,20 +41,33 @@ class Swept:
     held: int = 0
 
 
-async def missed_once(db: Database, job: KnowledgeJob, stream: str, limit: int) -> list[str]:
-    """External ids that are missing for the first time: worth asking the provider for by id."""
+@dataclass(frozen=True)
+class Missing:
+    """What a walk that has just ended did not meet: whether there is anything, and what is missing for the first time
+    (external ids, worth asking the provider for).
+    """
+
+    any: bool
+    first_time: list[str]
+
+
+async def missing(db: Database, job: KnowledgeJob, stream: str, limit: int) -> Missing:
+    """Compare a walk with what is stored; names up to `limit` documents that it missed for the first time."""
     async with db.tenant(job.account_id) as c:
         await _compare_at_once(c)
         found = await rows(
             c,
-            _MISSING + "select external_id from missing where missed_walk is null order by 1 limit %(limit)s",  # noqa: S608 (our own text)
+            _MISSING + "select case when missed_walk is null then external_id end from missing "  # noqa: S608 (our own text)
+            "order by missed_walk is not null, external_id limit %(limit)s",
             place(job, stream) | {"limit": limit},
         )
-    return [row[0] for row in found]
+    return Missing(bool(found), [row[0] for row in found if row[0] is not None])
 
 
-async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str]) -> Swept:
+async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str], *, compare: bool = True) -> Swept:
     """End a stream's walk: remove what two complete walks in a row missed, and what the provider says is `gone`.
+
+    `compare` is False where nothing is missing.
 
     A sweep that would remove too much is held instead. Sweeping twice changes nothing. Raises Superseded.
     """
@@ -72,18 +85,20 @@ async def sweep(db: Database, job: KnowledgeJob, stream: str, gone: Sequence[str
         if row[0][0] != "walked":
             return Swept()
         await _compare_at_once(c)
-        missing = await rows(
-            c,
-            _MISSING  # noqa: S608 (our own text)
-            + "select document_id, missed_walk is not null or external_id = any(%(gone)s::text[]) from missing",
-            at | {"gone": list(gone)},
-        )
-        ids = [document for document, certain in missing if certain]
+        missed: list[Any] = []
+        if compare:
+            missed = await rows(
+                c,
+                _MISSING  # noqa: S608 (our own text)
+                + "select document_id, missed_walk is not null or external_id = any(%(gone)s::text[]) from missing",
+                at | {"gone": list(gone)},
+            )
+        ids = [document for document, certain in missed if certain]
         await do(
             c,
             "update documents set missed_walk = %(w)s where account_id = %(a)s "
             "and document_id = any(%(ids)s::uuid[]) and missed_walk is null",
-            at | {"w": row[0][1], "ids": [document for document, _ in missing]},
+            at | {"w": row[0][1], "ids": [document for document, _ in missed]},
         )
         [(total,)] = await rows(
             c,

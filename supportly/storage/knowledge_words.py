@@ -18,7 +18,8 @@ async def count_common(db: Database, account_id: int) -> bool:
     async with db.tenant(account_id) as c:
         due = await rows(
             c,
-            "select n.chunks from (select count(*) as chunks from chunks c where c.account_id = %(a)s) n, "
+            "select n.chunks from (select coalesce(sum(chunk_count), 0)::int as chunks from documents "
+            "where account_id = %(a)s) n, "
             "(select max(l.counted) as counted from knowledge_languages l where l.account_id = %(a)s) l "
             "where (n.chunks > %(from)s or l.counted is not null) "
             "and abs(n.chunks - coalesce(l.counted, 0)) > %(share)s * n.chunks",

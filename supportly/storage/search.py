@@ -14,8 +14,13 @@ from supportly.storage.database import Database, rows
 
 POOL: Final = 64
 """Candidates of each half. Twelve times what is shown, so that the order can lift what one half alone ranks low."""
-EF_SEARCH: Final = 100
-"""Candidates that an HNSW search keeps; it has to be no less than the pool."""
+EF_LEAST: Final = 170
+EF_ROWS: Final = 350
+EF_MOST: Final = 400
+"""Candidates that an HNSW search keeps: the least, one more for so many vectors, and the most. Measured on vectors of
+random words, the hardest there are: recall@10 of 0.99 needs 200 in 10,000 of them and 400 in 87,000."""
+FILTERED: Final = 2
+"""Behind a filter that leaves one in five, twice as many."""
 UNDEFINED_TABLE: Final = "42P01"
 """PostgreSQL's code for a table that is not there."""
 
@@ -138,7 +143,7 @@ async def _candidates(
     pool: int,
 ) -> list[Candidate]:
     async with db.tenant(account_id) as c:
-        indexes = await read_indexes(c, account_id)
+        indexes = await read_indexes(c, account_id, filtered=bool(provider or locale))
         sql, values = statement(indexes, account_id, question, instant, refined, provider, locale, pool)
         return [Candidate(*row) for row in await rows(c, sql, values)]
 
@@ -176,14 +181,22 @@ def statement(
     return sql, at
 
 
-async def read_indexes(c: AsyncConnection, account_id: int) -> dict[int, Index]:
+async def read_indexes(c: AsyncConnection, account_id: int, *, filtered: bool = False) -> dict[int, Index]:
     """The account's indexes by model. A filter must not empty an answer: HNSW goes on until enough rows pass it."""
     found = await rows(
         c,
         "select i.model_id, coalesce(i.built_part, -1), i.name, i.complete from (select "
-        "set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', %(ef)s, true)) s "
+        "set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', (select (%(times)s "
+        "* least(%(most)s, %(least)s + coalesce(max(o.built_rows), 0) / %(rows)s))::text from knowledge_indexes o "
+        "where o.account_id = %(a)s), true)) s "
         "cross join knowledge_indexes i where i.account_id = %(a)s",
-        {"a": account_id, "ef": str(EF_SEARCH)},
+        {
+            "a": account_id,
+            "least": EF_LEAST,
+            "rows": EF_ROWS,
+            "most": EF_MOST,
+            "times": FILTERED if filtered else 1,
+        },
     )
     return {row[0]: Index(*row[1:]) for row in found}
 

@@ -62,8 +62,8 @@ async def test_the_next_page_is_fetched_while_one_is_worked_on(activities, job, 
     held.before_page = lambda *_: asyncio.sleep(0)
     monkeypatch.setattr(knowledge_pages, "known_documents", slow)
     stretch = await ActivityEnvironment().run(activities.ingest, job)
-    # All four were read while the first was worked on, and what waited was stored together.
-    assert fetched == [4, 4]
+    # All four were read while the first was worked on.
+    assert set(fetched) == {4}
     assert stretch.counts.added == 40
 
 

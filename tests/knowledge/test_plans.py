@@ -85,8 +85,9 @@ async def test_words_are_found_by_their_index(filled, db):
         async with db.tenant(filled.account_id) as c:
             return (await rows(c, scans, {}))[0][0]
 
-    more = [filled.article(f"m{n}", f"Further words {n}.") for n in range(60)]
-    filled.source.documents += more  # beyond 300 chunks an account is not read whole
+    filled.source.page_size = 1000
+    # Beyond 2,500 chunks an account is not read whole.
+    filled.source.documents += [filled.article(f"m{n}", f"Further words {n}.") for n in range(2300)]
     await filled.sync()
     before = await counted()
     async with db.tenant(filled.account_id) as c:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from supportly.contracts.knowledge import Document
 from supportly.knowledge import rank
 from supportly.knowledge.closeness import Closeness
-from supportly.storage import knowledge_index, knowledge_models, knowledge_sweeps, search
+from supportly.storage import knowledge_index, knowledge_models, knowledge_sweeps, knowledge_words, search
 from supportly.storage.search import candidates
 
 TEXTS = {
@@ -199,8 +199,8 @@ async def test_an_index_that_is_replaced_in_mid_search_is_asked_for_again(filled
     await indexed(filled)
     original, asked = search.read_indexes, []
 
-    async def stale(c, account_id):
-        asked.append(await original(c, account_id))
+    async def stale(c, account_id, **given):
+        asked.append(await original(c, account_id, **given))
         if len(asked) == 1:
             return {m: search.Index(i.built, "v0_0_0", i.complete) for m, i in asked[0].items()}
         return asked[-1]
@@ -228,3 +228,26 @@ async def test_only_two_places_of_five_for_one_document(base):
     assert titles.count("About refunds") == 2
     assert len(titles) == 5
     assert search.POOL >= 5
+
+
+async def test_common_words_find_only_together(base):
+    base.source.page_size = 200
+    base.source.documents = [base.article(f"n{n}", f"Money for parcel number{n}.") for n in range(140)]
+    base.source.documents.append(base.article("zoo", "Money for the giraffe."))
+    await base.sync()
+    assert await knowledge_words.count_common(base.db, base.account_id)
+    common = {row[0] for row in await base.rows("select word from knowledge_common where account_id = %(a)s")}
+    assert common >= {"money", "parcel"}
+    assert "giraff" not in common
+    found = await candidates(base.db, base.account_id, "money giraffe", await base.asked("money giraffe"))
+    assert [c.title for c in found if c.words] == ["About zoo"]
+    found = await candidates(base.db, base.account_id, "money parcel", await base.asked("money parcel"))
+    assert len([c for c in found if c.words]) > 0
+    # Counted anew only when much has changed.
+    assert not await knowledge_words.count_common(base.db, base.account_id)
+    base.source.documents = base.source.documents[100:]
+    await base.sync()
+    await base.sync()
+    held = await base.rows("select run_id::text from held_deletions where account_id = %(a)s and status = 'held'")
+    await knowledge_sweeps.confirm(base.db, base.account_id, "memory", held[0][0])
+    assert (await base.names()) == {f"n{n}" for n in range(100, 140)} | {"zoo"}
