@@ -29,16 +29,20 @@ from temporalio.worker import Worker
 from activities.calls import Calls
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
+from activities.refinement import Encoders, RefinementActivities
 from bench import peers, service, source
 from bench.figures import say
 from supportly.contracts import ids
-from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
+from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RefineJob
 from supportly.crypto import KeyRing, Vault
 from supportly.dev.stack import Postgres, Temporal
 from supportly.http import Outbound, Unlimited
 from supportly.settings import Settings
+from supportly.storage import knowledge_models, knowledge_refining
 from supportly.storage.database import Database
+from supportly.storage.knowledge_models import Model
 from supportly.temporal import bulk, connect, search_attributes
+from workflows.knowledge_refinement import KnowledgeRefinement
 from workflows.knowledge_sync import KnowledgeSync
 
 SMALL: Final = 2000
@@ -110,6 +114,41 @@ async def measure(ours: Ours, module: ModuleType, account_id: int, docs: list[di
     return figures
 
 
+async def while_refining(ours: Ours, client: Client, docs: list[dict[str, Any]], base: float) -> None:
+    """A first load while another account is being refined by the same process, against one without."""
+    outbound = Outbound(timeout_s=5, max_bytes=1_000_000)
+    encoders = Encoders(Settings(refined_model="minilm"), outbound)
+    refinement = RefinementActivities(ours.db, client, encoders, ours.activities.quiet)
+    async with Worker(client, task_queue=ids.REFINEMENT, workflows=[KnowledgeRefinement], activities=refinement.all()):
+        refining = await client.start_workflow(
+            KnowledgeRefinement.run,
+            RefineJob(account_id=1),
+            id=ids.refinement(1),
+            task_queue=ids.REFINEMENT,
+            priority=bulk(1),
+        )
+        for _ in range(600):
+            if await knowledge_models.serving(ours.db):
+                break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(3)  # by now it reads
+        account_id = 900
+        await source.connect(ours.db, ours.vault, account_id)
+        ours.source.documents = source.documents(docs)
+        seconds, _ = await ours.sync(account_id)
+        read = (await knowledge_refining.done_by_provider(ours.db, 1, (await _model(ours.db)).id)).get("memory", 0)
+        await refining.cancel()
+    value = len(docs) / seconds
+    say(f"ingest_first_while_refining_{len(docs)}", value, "documents/s", against="not_refining", base=base, n=read)
+
+
+async def _model(db: Database) -> Model:
+    found = await knowledge_models.serving(db)
+    if found is None:
+        sys.exit("the refined tier has no model")
+    return found
+
+
 async def run(count: int, rounds: int, *, langchain: bool) -> None:
     """Everything at one size, in a directory that is gone afterwards."""
     module = peers.module()
@@ -137,6 +176,8 @@ async def run(count: int, rounds: int, *, langchain: bool) -> None:
         for turn in range(rounds if count <= SMALL else 1):
             bases.append(await asyncio.to_thread(peers.floor, module, server.admin_url, docs))
             turns.append(await measure(ours, module, turn + 1, docs))
+        if count <= SMALL:
+            await while_refining(ours, client, docs, max(t["first"] for t in turns))
         other = await asyncio.to_thread(peers.langchain, server.admin_url, count) if langchain else {}
     tell(count, bases, turns, other)
 
