@@ -23,12 +23,12 @@ from supportly.storage.knowledge_chunks import ChunkRow, KeptChunk
 from supportly.storage.knowledge_pages import DocumentRow, Known, PageWrite
 
 LONGEST_TITLE: Final = 500
-BATCH_DOCUMENTS: Final = 1000
+BATCH_DOCUMENTS: Final = 500
 """Documents stored in one transaction at most, where pages come faster than they are stored: by then the cost of the
 transaction itself has vanished, and a crash repeats at most so many."""
 BATCH_CHARS: Final = 4_000_000
 """…and characters: with vectors and rows some 40 MB of memory."""
-PAGES_AHEAD: Final = 12
+PAGES_AHEAD: Final = 8
 """Pages that are read while others are embedded and stored: a batch of the usual hundred each, and some."""
 
 log = logging.getLogger(__name__)
