@@ -94,8 +94,13 @@ def titled(embedder: Embedder, titles: Sequence[str], texts: Sequence[str]) -> M
 
     Under inner product that is exactly half title and half chunk. Equal titles are embedded once.
     """
-    places: dict[str, int] = {}
-    rows = [places.setdefault(title, len(places)) for title in titles]
-    vectors = embedder.embed([*places, *texts])
-    mixed: Matrix = (vectors[rows] + vectors[len(places) :]) * np.float32(0.5)
+    return halved(titles, embedder.embed([*dict.fromkeys(titles), *texts]))
+
+
+def halved(titles: Sequence[str], vectors: Matrix) -> Matrix:
+    """Half title and half chunk: `vectors` are those of the titles, each once in the order of its first occurrence,
+    and after them those of the chunks.
+    """
+    places = {title: place for place, title in enumerate(dict.fromkeys(titles))}
+    mixed: Matrix = (vectors[[places[title] for title in titles]] + vectors[len(places) :]) * np.float32(0.5)
     return mixed

@@ -18,7 +18,7 @@ import orjson
 from supportly.errors import ProviderFailure, Throttled, Unavailable
 from supportly.http import DEFAULT_RETRY_AFTER, Answer, Outbound, code_word, retry_after
 from supportly.knowledge import weights
-from supportly.knowledge.embed import Matrix
+from supportly.knowledge.embed import Matrix, halved
 from supportly.knowledge.weights import WeightsError
 from supportly.settings import Settings
 
@@ -75,11 +75,7 @@ def encoder(settings: Settings, outbound: Outbound) -> tuple[Encoder | None, str
 
 async def encode_titled(encoder: Encoder, titles: Sequence[str], texts: Sequence[str]) -> Matrix:
     """The stored vector of each chunk, as `embed.titled` makes it: half title, half chunk, not normalised again."""
-    places: dict[str, int] = {}
-    rows = [places.setdefault(title, len(places)) for title in titles]
-    vectors = await encoder.encode([*places, *texts])
-    mixed: Matrix = (vectors[rows] + vectors[len(places) :]) * np.float32(0.5)
-    return mixed
+    return halved(titles, await encoder.encode([*dict.fromkeys(titles), *texts]))
 
 
 def _prepared(texts: Sequence[str]) -> dict[int, str]:

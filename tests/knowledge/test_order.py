@@ -17,7 +17,6 @@ from supportly.knowledge.closeness import Closeness, words
 from supportly.knowledge.embed import titled
 
 HELP_CENTRE = Path(__file__).with_name("help_centre.json")
-FAQ = Path(__file__).parents[3] / "shared" / "retrieval" / "covidfaq.json"
 SHARES = [n / 10 for n in range(11)]
 
 
@@ -100,9 +99,8 @@ def test_more_refined_chunks_rank_better(pools, likeness):
     assert all_of_them[1] >= 0.8
 
 
-@pytest.mark.skipif(not FAQ.exists(), reason="the FAQ set is not here")
-def test_close_words_lift_the_instant_tier_on_the_faq_set(instant, likeness):
-    data = json.loads(FAQ.read_text())
+def test_close_words_lift_the_instant_tier_on_the_faq_set(shared, instant, likeness):
+    data = json.loads((shared / "retrieval" / "covidfaq.json").read_text())
     pieces = [(d["id"], c) for d in data["documents"] for c in split.split(d["title"], d["body"])]
     stored = titled(instant, [c.title for _, c in pieces], [c.text for _, c in pieces])
     asked = instant.embed([q["q"] for q in data["queries"]])
