@@ -12,13 +12,14 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 endif
 BIN := .venv/bin
-PACKAGES := supportly workflows activities api sandbox worker.py tests bench
+PACKAGES := supportly workflows activities api sandbox worker.py tests bench drills
 # Test processes side by side; each starts a PostgreSQL and a Temporal of its own.
 TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
+DRILLS_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage proofs bench check format docs lock clean
+.PHONY: help setup up demo test coverage proofs drills bench check format docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -43,6 +44,9 @@ coverage: setup ## Run the tests and measure branch coverage
 
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
 	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o faulthandler_timeout=900 $(PYTEST_ARGS)
+
+drills: setup ## Break the stack on purpose and count what is lost (an hour; DRILLS=quick: a tenth of it; DRILLS_ARGS="--seed 2")
+	@exec $(BIN)/python -m drills $(DRILLS_ARGS)
 
 bench: setup ## Measure, each figure as one JSON object with what it is compared to, and draw the plots of docs/ (half an hour)
 	@mkdir -p .cache && rm -f .cache/figures.jsonl

@@ -31,8 +31,9 @@ peers = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(peers)
 peers.langchain(sys.argv[2], list(peers.corpus(int(sys.argv[3]))))
 """
-BUILD_MEMORY: Final = "512MB"
-"""As much as our own index builds may take: with the default of 64 MB a floor of 20,000 documents builds on disk."""
+BUILD_MEMORY: Final = "2GB"
+"""With the default of 64 MB a floor of 20,000 documents builds on disk,
+with 512 MB one of 100,000."""
 
 
 def module() -> ModuleType:

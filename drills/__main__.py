@@ -1,0 +1,77 @@
+"""Run the drills: `python -m drills [NAME …] [--seed N]`; `DRILLS=quick` makes a tenth of the tries.
+
+Prints one JSON object a drill and exits non-zero when anything was lost or doubled, or a drill could not make its
+tries. A run with the same seed goes on where it was interrupted; `--anew` forgets that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import pkgutil
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Final
+
+import drills
+from drills.drill import Drill
+from drills.tally import Tally
+
+ROOT: Final = Path(__file__).parents[1]
+RECORDS: Final = ROOT / ".cache" / "drills"
+"""Below it a directory a seed and size, with one file a drill."""
+
+
+def found() -> list[Drill]:
+    """Every drill of the modules `drills/dNN_….py`, in their order."""
+    names = sorted(m.name for m in pkgutil.iter_modules(drills.__path__) if m.name[:1] == "d" and m.name[1:3].isdigit())
+    return [drill for name in names for drill in importlib.import_module(f"drills.{name}").DRILLS]
+
+
+def tally_of(drill: Drill, seed: int, *, quick: bool) -> Tally:
+    """The drill's record under this seed."""
+    wanted = max(1, drill.tries // 10) if quick else drill.tries
+    directory = RECORDS / f"{seed}-{'quick' if quick else 'full'}"
+    return Tally(drill.name, seed, wanted, directory / f"{drill.name}.jsonl")
+
+
+def perform(drill: Drill, tally: Tally) -> bool:
+    """Make the tries that are left; True if all were made, and nothing was lost or doubled."""
+    began = time.monotonic()
+    try:
+        if tally.left:
+            asyncio.run(drill.run(tally))
+    except Exception:  # noqa: BLE001 - the other drills go on; this one is reported as not finished
+        traceback.print_exc(file=sys.stderr)
+    finally:
+        tally.spent(time.monotonic() - began)
+    sys.stdout.write(json.dumps(tally.line()) + "\n")
+    sys.stdout.flush()
+    return not (tally.left or tally.lost or tally.doubled)
+
+
+def main() -> int:
+    """0 if every drill made all its tries and nothing was lost or doubled."""
+    known = {drill.name: drill for drill in found()}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--anew", action="store_true", help="forget what this seed has done before")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(known):
+        parser.error(f"no such drill: {', '.join(sorted(unknown))}")
+    quick = os.environ.get("DRILLS") == "quick"
+    if given.anew:
+        for name in given.names or known:
+            tally_of(known[name], given.seed, quick=quick).file.unlink(missing_ok=True)
+    good = [perform(known[name], tally_of(known[name], given.seed, quick=quick)) for name in given.names or known]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
