@@ -15,8 +15,9 @@ COPY activities activities
 COPY api api
 COPY sandbox sandbox
 COPY worker.py .
-# One thread a product of small matrices: more only wait for one another.
-ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1
+# One thread a product of small matrices: more only wait for one another. Two malloc arenas: threads that embed in turn
+# would each keep what the largest batch took.
+ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 MALLOC_ARENA_MAX=2
 USER supportly
 EXPOSE 8000
 CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000"]

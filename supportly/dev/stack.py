@@ -43,6 +43,11 @@ STOP_S = 10.0
 # A process that dies is started again after a pause, as a process manager does; this often a minute, then we give up.
 RESTARTS_A_MINUTE = 5
 RESTART_PAUSE_S = 1.0
+# How libraries below Python behave in API and workers.
+NATIVE = {
+    "OPENBLAS_NUM_THREADS": "1",  # searches multiply small matrices: more threads only wait for one another
+    "MALLOC_ARENA_MAX": "2",  # threads that embed in turn would each keep what the largest batch took (90 MiB more)
+}
 # The owner's way into the database is for migrations and the command line; without compiled modules every process
 # starts two seconds later.
 WITHHELD = {"SUPPORTLY_ADMIN_DATABASE_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -190,7 +195,7 @@ class Stack:
         defaults = {
             "SUPPORTLY_KEYS": self._secrets.keys,
             "SUPPORTLY_TOKEN_PEPPER": self._secrets.token_pepper,
-            "OPENBLAS_NUM_THREADS": "1",  # searches multiply small matrices: more threads only wait for one another
+            **NATIVE,
         }
         wiring = {
             "PYTHONUNBUFFERED": "1",

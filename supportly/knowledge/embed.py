@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 
-CACHED_WORDS: Final = 40_000
-"""Words whose vectors are kept: 40 MB. A help centre's whole vocabulary is smaller."""
+CACHED_WORDS: Final = 20_000
+"""Words whose vectors are kept: 20 MB. A help centre's whole vocabulary is smaller."""
+AT_ONCE: Final = 256
+"""Texts that are taken apart at once: as lists of words they are thirty times as large."""
 LONGEST_CACHED: Final = 40
 """Characters; longer runs without a space (addresses, keys, Chinese sentences) hardly come twice."""
 
@@ -56,34 +58,41 @@ class WordLlamaEmbedder:
 
     def _forget(self) -> None:
         self._places: dict[str, int] = {}
-        self._sums: Matrix = np.zeros((1024, self.dimensions), np.float32)
+        # Never written, never there: the system gives memory to the rows that are used.
+        self._sums: Matrix = np.zeros((CACHED_WORDS, self.dimensions), np.float32)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """See `Embedder.embed`."""
-        split = [text.split() for text in texts]
         out = np.zeros((len(texts), self.dimensions), np.float32)
-        with self._lock:
-            if len(self._places) > CACHED_WORDS:
-                self._forget()
-            places = self._places
-            new = {word for words in split for word in words if word not in places}
-            long = sorted(word for word in new if len(word) > LONGEST_CACHED)
-            self._learn(sorted(new.difference(long)))
-            self._learn(long)
-            for row, words in enumerate(split):
-                if words:
-                    self._sums[[places[word] for word in words]].sum(axis=0, out=out[row])
-            for word in long:  # they came last, so that no place below another is left empty
-                del places[word]
+        for start in range(0, len(texts), AT_ONCE):
+            split = [text.split() for text in texts[start : start + AT_ONCE]]
+            with self._lock:
+                self._sum(split, out[start : start + AT_ONCE])
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         np.divide(out, lengths, out=out, where=lengths > 0)
         return out
 
+    def _sum(self, split: Sequence[list[str]], out: Matrix) -> None:
+        """Sum the vectors of each text's words into its row of `out`."""
+        new = {word for words in split for word in words if word not in self._places}
+        if len(self._places) + len(new) > CACHED_WORDS:
+            self._forget()
+            new = {word for words in split for word in words}
+        places = self._places
+        long = sorted(word for word in new if len(word) > LONGEST_CACHED)
+        self._learn(sorted(new.difference(long)))
+        self._learn(long)
+        for row, words in enumerate(split):
+            if words:
+                self._sums[[places[word] for word in words]].sum(axis=0, out=out[row])
+        for word in long:  # they came last, so that no place below another is left empty
+            del places[word]
+
     def _learn(self, words: list[str]) -> None:
         """Add the summed token vectors of `words` to the cache."""
         start = len(self._places)
-        while start + len(words) > len(self._sums):
-            self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
+        if start + len(words) > len(self._sums):  # more new words at once than are ever kept
+            self._sums = np.concatenate([self._sums[:start], np.zeros((len(words), self.dimensions), np.float32)])
         for place, encoded in enumerate(self._tokenizer.encode_batch(words, add_special_tokens=False), start):
             self._places[words[place - start]] = place
             self._tokens[encoded.ids].sum(axis=0, out=self._sums[place])
