@@ -215,6 +215,7 @@ class KnowledgeActivities:
         with translated():
             async with beating():
                 model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
+                await knowledge_words.settle(self.db, job.account_id)
                 await knowledge_words.count_common(self.db, job.account_id)
                 return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR, UUID
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from supportly.storage.tables import metadata
 
@@ -88,15 +88,16 @@ chunks = Table(
     Column("body", Text, nullable=False),
     Column("hidden", Boolean, nullable=False, server_default=text("false")),
     Column(
-        "words",
-        TSVECTOR,
-        Computed("knowledge_words(language, title, heading, body)", persisted=True),
+        "terms",
+        ARRAY(BigInteger),
+        Computed("knowledge_terms(account_id, language, title, heading, body)", persisted=True),
         nullable=False,
     ),
-    Index("chunks_words", "words", postgresql_using="gin"),
+    Index("chunks_terms", "terms", postgresql_using="gin"),
     postgresql_partition_by="HASH (account_id)",
 )
-"""The text that is searched. `hidden`: belongs to a tombstone."""
+"""The text that is searched. `hidden`: belongs to a tombstone. `terms`: its stemmed words as numbers, which mean
+something within the account alone."""
 
 knowledge_models = Table(
     "knowledge_models",
@@ -160,7 +161,7 @@ knowledge_common = Table(
     "knowledge_common",
     metadata,
     _account(),
-    Column("word", Text, primary_key=True),
+    Column("term", BigInteger, primary_key=True, autoincrement=False),
     Column("chunks", Integer, nullable=False),
 )
 """Words that so many of an account's chunks hold that they find nothing by themselves."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import uuid
+from typing import Any, Final
 
 from supportly.storage.database import Database, do, rows
 
@@ -10,6 +11,14 @@ COMMON_FROM: Final = 100
 """Chunks that hold a word from which it is common: as many as `knowledge_fulltext` fetches by one word."""
 CHANGED_SHARE: Final = 0.2
 """An account is counted anew when it has so many chunks more or less than at the last count."""
+COUNTED: Final = 20_000
+"""Chunks that are read for a count, about: of more a sample is enough to tell a common word from a rare one."""
+
+
+async def settle(db: Database, account_id: int) -> None:
+    """Let words that were just written join the index proper; until then every search reads their list."""
+    async with db.tenant(account_id) as c:
+        await do(c, "select knowledge_settle()", {})
 
 
 async def count_common(db: Database, account_id: int) -> bool:
@@ -31,9 +40,16 @@ async def count_common(db: Database, account_id: int) -> bool:
         await do(c, "delete from knowledge_common where account_id = %(a)s", at)
         await do(
             c,
-            "insert into knowledge_common (account_id, word, chunks) select %(a)s, s.word, s.ndoc from "
-            "ts_stat(format('select words from chunks where account_id = %%s', %(a)s::bigint)) s "
-            "where s.ndoc > %(from)s",
-            at,
+            "insert into knowledge_common (account_id, term, chunks) select %(a)s, t.term, count(*) * %(times)s "
+            "from chunks c cross join lateral unnest(c.terms) t (term) "
+            "where c.account_id = %(a)s and c.document_id <= %(to)s::uuid "
+            "group by t.term having count(*) * %(times)s > %(from)s",
+            at | _sample(due[0][0]),
         )
         return True
+
+
+def _sample(chunks: int) -> dict[str, Any]:
+    """The documents that stand for all, and what one counts for. Ids are hashes: those up to a bound are a sample."""
+    times = max(1, chunks // COUNTED)
+    return {"times": times, "to": uuid.UUID(int=(2**128 - 1) // times)}

@@ -29,14 +29,14 @@ _SEEN: Final = (
     "and (%(l)s::text is null or v.locale is null or v.locale = %(l)s or v.locale = split_part(%(l)s, '-', 1) "
     "or starts_with(v.locale, %(l)s || '-'))"
 )
-# `+ 0` keeps the planner off an index: an exact scan is what is wanted.
+_NEARNESS: Final = "-(v.embedding <#> %({m}_v)s::halfvec) as similarity"
 _EXACT: Final = (
-    "select v.document_id, v.text_hash from vectors v where "  # noqa: S608 (our own text)
+    f"select v.document_id, v.text_hash, {_NEARNESS} from vectors v where "  # noqa: S608 (our own text)
     f"{_SEEN} and v.of_account = %(a)s and v.model_id = %({{m}})s and not v.hidden and v.part > %({{m}}_built)s "
-    "order by (v.embedding <#> %({m}_v)s::halfvec) + 0 limit %(pool)s"
+    "order by similarity desc limit %(pool)s"
 )
 _INDEXED: Final = (
-    f"select v.document_id, v.text_hash from knowledge_ann.{{name}} v where {_SEEN} "  # noqa: S608
+    f"select v.document_id, v.text_hash, {_NEARNESS} from knowledge_ann.{{name}} v where {_SEEN} "  # noqa: S608
     "order by v.embedding <#> %({m}_v)s::halfvec limit %(pool)s"
 )
 # `offset 0` keeps each row a look-up by its key: without statistics of new rows the planner would join whole tables.
@@ -59,10 +59,16 @@ cross join lateral (
     where k.account_id = %(a)s and k.document_id = found.document_id and k.deleted_at is null offset 0
 ) d
 left join said on said.document_id = found.document_id and said.text_hash = found.text_hash
+{nearest}
 """
+# Looked up only for what another half has found: a chunk among the nearest brings its own.
 _SIMILARITY: Final = (
-    "(select -(v.embedding <#> %({m}_v)s::halfvec) from vectors v where v.account_id = %(a)s and v.model_id = %({m})s "
-    "and v.document_id = found.document_id and v.text_hash = found.text_hash)"
+    "coalesce(near_{m}.similarity, (select -(v.embedding <#> %({m}_v)s::halfvec) from vectors v "
+    "where v.account_id = %(a)s and v.model_id = %({m})s "
+    "and v.document_id = found.document_id and v.text_hash = found.text_hash))"
+)
+_NEAR: Final = (
+    "left join near_{m} on near_{m}.document_id = found.document_id and near_{m}.text_hash = found.text_hash"
 )
 
 
@@ -177,6 +183,7 @@ def statement(
         near=", ".join(parts),
         union=" ".join(f"union select document_id, text_hash from near_{tier}" for tier in tiers),  # noqa: S608
         similarities=", ".join(similarities),
+        nearest=" ".join(_NEAR.replace("{m}", tier) for tier in tiers),
     )
     return sql, at
 

@@ -76,7 +76,7 @@ async def test_words_are_found_by_their_index(filled, db):
     """Behind the policy the planner may not use it: `@@` is not leakproof. The function may."""
     scans = (
         "select coalesce(sum(pg_stat_get_numscans(indexrelid)), 0) from pg_stat_user_indexes "
-        "where indexrelname like 'chunks_%%_words_idx'"
+        "where indexrelname like 'chunks_%%_terms_idx'"
     )
 
     async def counted():
