@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from drills.tally import Tally
 
@@ -17,4 +18,4 @@ class Drill:
     """What is broken and what must hold, in one sentence for the table."""
     tries: int
     """Tries of a full run; `DRILLS=quick` makes a tenth of them, at least one."""
-    run: Callable[[Tally], Awaitable[None]]
+    run: Callable[[Tally], Coroutine[Any, Any, None]]

@@ -11,7 +11,7 @@ from supportly.storage import tokens
 from supportly.storage.database import Database
 
 
-async def new_token(admin_url: str, settings: Settings, account_id: int, role: str = "administrator") -> str:
+async def new_token(admin_url: str, settings: Settings, account_id: int, role: tokens.Role = "administrator") -> str:
     """A new API token."""
     database = Database(admin_url, 2)
     try:

@@ -122,9 +122,10 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         report: Report | None = None,
         root: Path = ROOT,
+        worker_script: str = "worker.py",
     ) -> None:
         """`settings` are environment variables for API and workers that win over ours; `report` hears of progress;
-        `root` is where `worker.py`, `api` and `sandbox` lie.
+        `root` is where `worker_script`, `api` and `sandbox` lie.
         """
         self.directory = directory.absolute()
         self.ports = ports or Ports()
@@ -132,6 +133,7 @@ class Stack:
         self._settings = dict(settings or {})
         self._root = root
         self._worker_count = workers
+        self._worker_script = worker_script
         self._lock: TextIO | None = None
         self._secrets = Secrets()
         self._deaths: deque[float] = deque()
@@ -304,11 +306,12 @@ class Stack:
         app = ["-m", "uvicorn", "api.app:create_app", "--factory", "--host", "127.0.0.1", "--port", str(self.api_port)]
         return self._launch("API", [*app, "--no-access-log"], self.environment())
 
-    def _launch_worker(self, number: int) -> Child:
+    def _launch_worker(self, number: int, more: Mapping[str, str] | None = None) -> Child:
         name = f"Worker {number}"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        return self._launch(name, ["worker.py"], {**self.environment(), "SUPPORTLY_READY_FILE": str(ready)})
+        environment = {**self.environment(), "SUPPORTLY_READY_FILE": str(ready), **(more or {})}
+        return self._launch(name, [self._worker_script], environment)
 
     def _ready_file(self, name: str) -> Path:
         return self.directory / f"{name.lower().replace(' ', '-')}.ready"
@@ -387,9 +390,7 @@ class Stack:
                     self._revive(child)
 
     def _revive(self, child: Child) -> None:
-        assert self.report  # noqa: S101 - for the type checker: start() made them
-        assert self.postgres  # noqa: S101
-        assert self.temporal  # noqa: S101
+        assert self.report  # noqa: S101 - for the type checker: start() made it
         now = time.monotonic()
         self._deaths.append(now)
         while now - self._deaths[0] > 60:
@@ -399,24 +400,33 @@ class Stack:
         self.report.line(f"  {child.name} (process {child.pid}) {child.ended}.", "yellow")
         time.sleep(RESTART_PAUSE_S)
         with self.report.step(f"{child.name}, started again"):
-            if child is self.postgres.child:
-                self.postgres = Postgres.start(self.postgres.directory, port=self.postgres.port)
-            elif child is self.temporal.child:
-                old = self.temporal
-                self.temporal = Temporal.start(self.directory / "temporal", port=old.port, ui_port=old.ui_port)
-            elif child is self.sandbox:
-                self.sandbox = self._launch_sandbox()
-            elif child is self.api:
-                self.api = self._launch_api()
-            else:
-                number = self.workers.index(child) + 1
-                self.workers[number - 1] = self._launch_worker(number)
+            self.restart(child)
         self.write_file()
 
-    def restart_worker(self, number: int = 1) -> Child:
-        """Ends worker `number` (from 1) if need be, starts it again and waits until it polls."""
+    def restart(self, child: Child) -> None:
+        """Starts the part again whose process this was, on its old ports and data. Servers answer on return."""
+        assert self.postgres  # noqa: S101 - for the type checker: start() made them
+        assert self.temporal  # noqa: S101
+        if child is self.postgres.child:
+            self.postgres = Postgres.start(self.postgres.directory, port=self.postgres.port)
+        elif child is self.temporal.child:
+            old = self.temporal
+            self.temporal = Temporal.start(self.directory / "temporal", port=old.port, ui_port=old.ui_port)
+        elif child is self.sandbox:
+            self.sandbox = self._launch_sandbox()
+        elif child is self.api:
+            self.api = self._launch_api()
+        else:
+            number = self.workers.index(child) + 1
+            self.workers[number - 1] = self._launch_worker(number)
+
+    def restart_worker(self, number: int = 1, environment: Mapping[str, str] | None = None) -> Child:
+        """Ends worker `number` (from 1) if need be, starts it again and waits until it polls.
+
+        `environment` is added to what the worker gets otherwise.
+        """
         self.workers[number - 1].kill()
-        self.workers[number - 1] = self._launch_worker(number)
+        self.workers[number - 1] = self._launch_worker(number, environment)
         self._await_worker(self.workers[number - 1])
         if self.file.exists():
             self.write_file()

@@ -6,9 +6,10 @@ import signal
 import psycopg
 import pytest
 
+from drills.stage import Stage
 from supportly.dev.stack import Stack
 from tests.caller import until
-from tests.weather.conftest import WHOLE, Account, control
+from tests.weather.conftest import WHOLE, Account
 
 ARTICLES, KILLS = (2000, 3) if WHOLE else (400, 1)
 DOCUMENTS = """
@@ -36,7 +37,8 @@ def last_run(account: Account) -> dict | None:
 
 @pytest.mark.slow
 def test_a_killed_sync_ends_like_an_undisturbed_one(stack: Stack, record_property) -> None:
-    control(stack, "POST", "/zendesk/seed", json={"generate": {"articles": ARTICLES, "seed": 7}})
+    stage = Stage(stack)
+    stage.control("POST", "/zendesk/seed", json={"generate": {"articles": ARTICLES, "seed": 7}})
     undisturbed, killed = Account(stack, 2), Account(stack, 3)
     assert undisturbed.connect("zendesk", subdomain="supportly-demo").status_code == 200
     undisturbed.http.post("/zendesk/knowledge/toggle", json={"enabled": True}).raise_for_status()
@@ -46,7 +48,7 @@ def test_a_killed_sync_ends_like_an_undisturbed_one(stack: Stack, record_propert
 
     # Slow enough to be met in the middle.
     slow = {"provider": "zendesk", "path": ".*/help_center/.*articles.*", "delay": 0.3, "times": -1}
-    control(stack, "POST", "/faults", json=slow)
+    stage.fault(**slow)
     assert killed.connect("zendesk", subdomain="supportly-demo").status_code == 200
     killed.http.post("/zendesk/knowledge/toggle", json={"enabled": True}).raise_for_status()
     seen = [0]
@@ -58,7 +60,7 @@ def test_a_killed_sync_ends_like_an_undisturbed_one(stack: Stack, record_propert
         seen.append(len(rows(stack, DOCUMENTS, 3)))
         assert 0 < count <= seen[-1] < len(expected)
         stack.restart_worker(1)
-    control(stack, "DELETE", "/faults")
+    stage.calm()
     run = until(lambda: last_run(killed), 240)
 
     record_property("stored_at_each_kill", seen[1:])
