@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
@@ -33,7 +33,7 @@ from supportly.storage.database import Database
 from supportly.temporal import search_attributes
 
 SKEW: Final = timedelta(seconds=2)
-"""A token that ends within this time counts as ended: our clocks and the request's way take as much."""
+"""A token that ends within this time counts as ended: the request's way takes as much."""
 TOKEN_PAUSE_S: Final = 0.5
 """A refresh takes about this long; until then callers wait without asking the provider."""
 SIGNAL_EVERY_S: Final = 1.0
@@ -108,7 +108,7 @@ class Calls:
             stored = await provider_settings.read_in(c, account_id, provider)
             linked = await links.linked(c, account_id, provider, contact_id) if contact_id is not None else None
         connection = usable(row, found)
-        if connection.expires_at is not None and connection.expires_at - SKEW <= datetime.now(UTC):
+        if connection.expires_at is not None and connection.expires_at - SKEW <= connection.read_at:
             await self._tell(connection)
             raise TokenPending
         if self._is_rejected(connection):

@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from temporalio import activity
@@ -48,7 +48,7 @@ LEASE_MARGIN_S: Final = 5.0
 """The lease outlives the token request's deadline by this much, for the write after it."""
 STORE_PAUSE_S: Final = 0.5
 """Between two tries to store a token that is in hand while the database is away."""
-CLIENT_REFUSED_PAUSE: Final = timedelta(minutes=5)
+CLIENT_REFUSED_PAUSE_S: Final = 300.0
 """After a refusal of our own client: an operator has to act; asking more often helps nobody."""
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class ConnectionActivities:
                 raise
 
     async def _connect(self, job: Authorization, provider: Provider, row: Received) -> Standing:
-        now = datetime.now(UTC)
+        now, began = datetime.now(UTC), time.monotonic()
         client = self._client(provider)
         tokens = row.tokens
         if tokens is None:
@@ -144,6 +144,7 @@ class ConnectionActivities:
                 actor=row.actor,
                 replace=row.replace,
                 by_state=row.by_state,
+                age_s=time.monotonic() - began,
             ),
             pending_id=row.id,
         )
@@ -230,7 +231,8 @@ class ConnectionActivities:
             if self.settings.lease_s > 2 * LEASE_MARGIN_S
             else (self.settings.lease_s / 2)
         )
-        ends = time.monotonic() + deadline
+        now, began = datetime.now(UTC), time.monotonic()
+        ends = began + deadline
         old = connections.open_tokens(self.vault, connection)
         if not await connections.lease_alive(self.db, account_id, name, attempt=attempt, needed_s=1.0):
             raise RefreshBusy("This refresh lost its lease before it was sent.", retry_after=1.0)
@@ -245,7 +247,7 @@ class ConnectionActivities:
                 self._client(provider),
                 token_url=connection.token_url,
                 old=old,
-                now=datetime.now(UTC),
+                now=now,
                 deadline_s=min(deadline, self.settings.provider_timeout_s),
                 before_send=in_time,
                 refused=provider.read_refusal,
@@ -253,26 +255,37 @@ class ConnectionActivities:
         except GrantRefused as error:
             reason = "refresh_outcome_lost" if connection.lost_attempts else error.reason
             return await self._reconnect(connection, attempt, reason)
-        except ClientRefused:
+        except ClientRefused as error:
             log.error("provider %s refuses our OAuth client: check its credentials", name)  # noqa: TRY400 (an alarm)
             await connections.end_attempt(self.db, account_id, name, attempt=attempt)
-            return connection.standing().model_copy(update={"retry_at": datetime.now(UTC) + CLIENT_REFUSED_PAUSE})
+            error.retry_after = CLIENT_REFUSED_PAUSE_S
+            raise
         except SupportlyError as error:
             known = not isinstance(error, ProviderFailure) or not error.sent or error.provider_status is not None
             if known:
                 await connections.end_attempt(self.db, account_id, name, attempt=attempt)
             error.retryable = True
             raise
-        return await self._store(connection, tokens, after_rejection=after_rejection)
+        return await self._store(connection, tokens, now=now, began=began, after_rejection=after_rejection)
 
-    async def _store(self, connection: Connection, tokens: Tokens, *, after_rejection: bool) -> Standing:
-        """Write the answer at once; while the database is away, keep trying until Temporal ends this attempt."""
-        now = datetime.now(UTC)
+    async def _store(
+        self, connection: Connection, tokens: Tokens, *, now: datetime, began: float, after_rejection: bool
+    ) -> Standing:
+        """Write the answer at once; while the database is away, keep trying until Temporal ends this attempt.
+
+        `now` and `began` are the same moment, before the request: by the clock, and by the one that never jumps.
+        """
         while True:
             try:
                 before = await connections.read(self.db, connection.account_id, connection.provider)
                 stored = await connections.store_refreshed(
-                    self.db, self.vault, connection, tokens, now=now, after_rejection=after_rejection
+                    self.db,
+                    self.vault,
+                    connection,
+                    tokens,
+                    now=now,
+                    after_rejection=after_rejection,
+                    age_s=time.monotonic() - began,
                 )
             except Unavailable:
                 await asyncio.sleep(STORE_PAUSE_S)
@@ -304,7 +317,7 @@ class ConnectionActivities:
                 raise NotConnected(f"{self.calls.provider(job.provider).title} is not connected.")
             if connection.lease_until is None:
                 return 0.0
-            return max(0.0, (connection.lease_until - datetime.now(UTC)).total_seconds())
+            return max(0.0, (connection.lease_until - connection.read_at).total_seconds())
 
     @activity.defn(name="connection_retire")
     async def retire(self, job: Disconnection) -> Retired:

@@ -3,13 +3,16 @@
 The fence: `begin_refresh` commits the intent and a lease where the version still matches and no lease lives;
 `lease_alive` is asked just before bytes go out; `store_refreshed` writes where the version is still the one that the
 attempt started from. No row lock is held across HTTP, and versions never restart.
+
+The database's clock is the only one that counts: leases and the ends of tokens are written and compared by it, so that
+processes whose clocks differ agree.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -27,6 +30,8 @@ from supportly.storage.tables import connections as rows
 from supportly.storage.tables import contact_claims, contact_links, markers, revocations
 
 RETIRED: State = "disconnected"
+SEEN = (rows, func.clock_timestamp().label("read_at"))
+"""A row, and the database's time at which it was read."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Connection:
     connected_by: str
     connected_at: datetime
     sealed: str | None
+    read_at: datetime = field(compare=False)
+    """The database's time when this was read: what its other times are compared with."""
 
     def standing(self) -> Standing:
         """What Temporal and callers may know."""
@@ -99,6 +106,7 @@ def _connection(row: Row[Any]) -> Connection:
         connected_by=row.connected_by,
         connected_at=row.connected_at,
         sealed=row.tokens,
+        read_at=row.read_at,
     )
 
 
@@ -115,13 +123,23 @@ def open_tokens(vault: Vault, connection: Connection) -> Tokens:
     )
 
 
+def _ago(seconds: float) -> Any:
+    """The database's time that many seconds ago."""
+    return func.clock_timestamp() - timedelta(seconds=seconds)
+
+
+def _end(tokens: Tokens, now: datetime, age_s: float) -> Any:
+    """When tokens end that were asked for at `now`, `age_s` seconds ago, by another clock than the database's."""
+    return None if tokens.expires_at is None else _ago(age_s) + (tokens.expires_at - now)
+
+
 def _at(account_id: int, provider: str) -> Any:
     return and_(rows.c.account_id == account_id, rows.c.provider == provider)
 
 
 async def read_in(c: AsyncConnection, account_id: int, provider: str, *, lock: bool = False) -> Connection | None:
     """The connection of an account and provider within a transaction, None where there never was one."""
-    query = select(rows).where(_at(account_id, provider))
+    query = select(*SEEN).where(_at(account_id, provider))
     row = (await c.execute(query.with_for_update() if lock else query)).one_or_none()
     return _connection(row) if row else None
 
@@ -135,7 +153,7 @@ async def read(db: Database, account_id: int, provider: str) -> Connection | Non
 async def read_all(db: Database, account_id: int) -> list[Connection]:
     """All connections of an account, also ended ones."""
     async with db.tenant(account_id) as c:
-        found = (await c.execute(select(rows).where(rows.c.account_id == account_id))).all()
+        found = (await c.execute(select(*SEEN).where(rows.c.account_id == account_id))).all()
     return [_connection(row) for row in found]
 
 
@@ -149,9 +167,12 @@ class NewGrant:
     token_url: str
     tokens: Tokens
     now: datetime
+    """When the tokens were asked for, by the clock of the process that did: what their `expires_at` counts from."""
     actor: str
     replace: bool
     by_state: bool
+    age_s: float = 0.0
+    """Seconds that have passed since `now`."""
 
 
 @dataclass(frozen=True)
@@ -199,19 +220,19 @@ async def place(
             "token_url": grant.token_url,
             "refreshable": grant.tokens.refresh_token is not None,
             "token_version": (old.version if old else 0) + 1,
-            "refreshed_at": grant.now,
-            "expires_at": grant.tokens.expires_at,
+            "refreshed_at": _ago(grant.age_s),
+            "expires_at": _end(grant.tokens, grant.now, grant.age_s),
             "refresh_attempt": None,
             "lease_until": None,
             "lost_attempts": 0,
             "unproven": False,
             "connected_by": grant.actor,
-            "connected_at": grant.now,
+            "connected_at": func.clock_timestamp(),
             "disconnected_at": None,
         }
         statement = insert(rows).values(account_id=account_id, provider=provider, **values)
         statement = statement.on_conflict_do_update(index_elements=["account_id", "provider"], set_=values)
-        row = (await c.execute(statement.returning(rows))).one()
+        row = (await c.execute(statement.returning(*SEEN))).one()
         if old and not keeps:
             await _forget_records(c, account_id, provider, old)
         # The same installation is wanted again: revoking the old grant now could end the new one with it.
@@ -286,7 +307,7 @@ async def begin_refresh(
                     lease_until=now + timedelta(seconds=lease_s),
                     lost_attempts=old.lost_attempts + (1 if lost else 0),
                 )
-                .returning(rows)
+                .returning(*SEEN)
             )
         ).one()
         return "granted", _connection(row), 0.0
@@ -311,9 +332,11 @@ async def store_refreshed(
     *,
     now: datetime,
     after_rejection: bool,
+    age_s: float = 0.0,
 ) -> Connection | None:
     """Write a refreshed token where the version is still `connection.version`; None when a newer one stands.
 
+    `now` is when it was asked for, by the clock that its `expires_at` counts from, `age_s` the seconds since then.
     An answer in hand beats a guess: it also ends `reconnect_required` for the reason `refresh_outcome_lost`.
     """
     at = _at(connection.account_id, connection.provider)
@@ -335,15 +358,15 @@ async def store_refreshed(
                     facts=dict(tokens.facts),
                     scopes=list(tokens.scopes),
                     token_version=connection.version + 1,
-                    refreshed_at=now,
-                    expires_at=tokens.expires_at,
+                    refreshed_at=_ago(age_s),
+                    expires_at=_end(tokens, now, age_s),
                     refreshable=tokens.refresh_token is not None,
                     refresh_attempt=None,
                     lease_until=None,
                     lost_attempts=0,
                     unproven=after_rejection,
                 )
-                .returning(rows)
+                .returning(*SEEN)
             )
         ).one_or_none()
     return _connection(row) if row else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -94,10 +94,52 @@ async def test_a_refresh_in_order(world):
 async def test_a_provider_that_refuses_our_client_is_left_alone_for_a_while(world):
     await world.connect()
     world.double.configure({"client_secret": "changed"})
-    standing = await world.refresh(1)
-    assert standing.state == "connected"
-    assert standing.retry_at is not None
-    assert (await world.row()).lease_until is None
+    with pytest.raises(ApplicationError) as caught:
+        await world.refresh(1)
+    assert (caught.value.type, caught.value.non_retryable) == ("client_refused", True)
+    assert caught.value.details[0]["retry_after"] == 300
+    row = await world.row()
+    assert (row.state, row.version, row.lease_until) == ("connected", 1, None)
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-3), timedelta(hours=3)])
+async def test_a_worker_whose_clock_is_wrong_connects_refreshes_and_calls(world, monkeypatch, wrong):
+    """Its tokens end when the others' do, so that it neither sends a dead one nor refreshes for ever."""
+
+    class Wrong:
+        @staticmethod
+        def now(tz):
+            return datetime.now(tz) + wrong
+
+    monkeypatch.setattr("activities.connections.datetime", Wrong)
+    await world.connect()
+    life = (await world.row()).expires_at - (await world.row()).refreshed_at
+    for version in (1, 2):
+        row = await world.row()
+        assert abs(row.refreshed_at - row.read_at) < timedelta(minutes=1)
+        assert row.expires_at - row.refreshed_at == pytest.approx(life, abs=timedelta(seconds=1))
+        async with world.calls.open(world.account_id, "hubspot", "waiting") as opened:
+            await opened.provider.identify(opened.call.http)
+        assert (await world.refresh(version)).version == version + 1
+    assert world.client.signals == []
+
+
+async def test_a_disconnect_waits_by_the_databases_clock(make_world, monkeypatch):
+    """A worker whose clock is behind must not wait for hours for a lease that ends in seconds."""
+    world = make_world(rotation="none", lease_s=5)
+    await world.connect()
+    world.token_fault(cut="after_commit")
+    with pytest.raises(ApplicationError):
+        await world.refresh(1)
+
+    class Behind:
+        @staticmethod
+        def now(tz):
+            return datetime.now(tz) - timedelta(hours=2)
+
+    monkeypatch.setattr("activities.connections.datetime", Behind)
+    job = Disconnection(account_id=world.account_id, provider="hubspot")
+    assert 0 <= await world.activities.begin_disconnect(job) <= 5
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])

@@ -119,6 +119,19 @@ async def test_a_refreshed_token_is_stored_once(db, vault, account_id, connected
     assert connections.open_tokens(vault, await read(db, account_id)).access_token == "access-one"
 
 
+@pytest.mark.parametrize("wrong", [timedelta(hours=-5), timedelta(hours=5)])
+async def test_the_databases_clock_says_when_a_token_ends(db, vault, connected, begin, wrong):
+    """A process whose clock is hours off stores and reads the same times as any other."""
+    _, granted, _ = await begin()
+    then = datetime.now(UTC) + wrong
+    tokens = Tokens("access", "refresh", then + timedelta(hours=1), (), connected.facts)
+    stored = await connections.store_refreshed(db, vault, granted, tokens, now=then, after_rejection=False, age_s=120)
+    assert stored.expires_at - stored.refreshed_at == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=1))
+    # It was asked for two minutes ago.
+    assert stored.read_at - stored.refreshed_at == pytest.approx(timedelta(minutes=2), abs=timedelta(seconds=1))
+    assert abs(stored.read_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
 async def test_twenty_answers_at_once_store_one(db, account_id, connected, begin, store):
     _, granted, _ = await begin()
     stored = await asyncio.gather(*(store(granted, str(n)) for n in range(20)))
