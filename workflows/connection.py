@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from supportly.contracts import connections as messages
     from supportly.contracts.connections import Entity, Standing
     from workflows.maintenance import revoke_later
-    from workflows.turns import AGAIN, attempt, turn
+    from workflows.turns import Turns, attempt, pause_after, turn
 
 IDLE: Final = timedelta(minutes=15)
 """An entity without a connection ends after this time."""
@@ -22,48 +22,46 @@ IDLE: Final = timedelta(minutes=15)
 
 @workflow.defn
 class ConnectionWorkflow:
-    """One per account and provider. Connecting, refreshing and disconnecting take turns under one lock."""
+    """One per account and provider. Connecting, refreshing and disconnecting take turns."""
 
     @workflow.init
     def __init__(self, entity: Entity) -> None:
         self._key = messages.ConnectionKey(account_id=entity.account_id, provider=entity.provider)
         self._standing = entity.standing or Standing(state="disconnected")
-        self._known = entity.standing is not None
-        self._lock = asyncio.Lock()
-        self._rejected = 0
-        self._changes = 0
+        self._turns, self._rejected = Turns(), entity.rejected
 
     @workflow.run
     async def run(self, entity: Entity) -> None:
         """Refresh when a token is about to end or was rejected, until there has been no connection for a while."""
-        if not self._known:
-            async with self._lock:
+        if entity.standing is None:
+            async with self._turns.take():
                 await self._read()
         while await self._wait():
-            async with self._lock:
+            async with self._turns.take():
                 if self._rejected or self._standing.is_due(workflow.now()):
                     await self._refresh()
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(Entity(**self._key.model_dump(), standing=self._standing))
+                workflow.continue_as_new(Entity(**dict(self._key), standing=self._standing, rejected=self._rejected))
 
     async def _wait(self) -> bool:
         """Wait for the timer, a rejection or a change; False when the entity has been idle long enough."""
-        seen, due = self._changes, self._standing.refresh_due()
+        seen, due = self._turns.taken, self._standing.refresh_due()
         alive = self._standing.state in ("connected", "reconnect_required")
         timeout = max(timedelta(0), due - workflow.now()) if due else None if alive else IDLE
         try:
-            await workflow.wait_condition(lambda: bool(self._rejected) or self._changes != seen, timeout=timeout)
+            await workflow.wait_condition(lambda: bool(self._rejected) or self._turns.taken != seen, timeout=timeout)
         except TimeoutError:
             if due is None:
                 # An update that came at this very moment may be connecting: it decides whether this ends.
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                return self._changes != seen
+                return self._turns.taken != seen
         return True
 
     async def _read(self) -> None:
         # Without a limit: while the database is away there is nothing else to do, and nobody else would refresh.
-        self._standing = await attempt(ConnectionActivities.standing, self._key, life=None)
+        found = await attempt(ConnectionActivities.standing, self._key, life=None)
+        self._standing = found.told(workflow.now())
 
     async def _refresh(self) -> None:
         """Refresh the present version; a rejection of an older one is settled already."""
@@ -73,29 +71,31 @@ class ConnectionWorkflow:
         standing = self._standing
         if standing.state != "connected" or 0 < rejected < standing.version or standing.is_paused(workflow.now()):
             return
-        key, version = self._key.model_dump(), standing.version
-        job = messages.RefreshAttempt(**key, from_version=version, after_rejection=bool(rejected))
+        began, version = workflow.now(), standing.version
+        job = messages.RefreshAttempt(**dict(self._key), from_version=version, after_rejection=bool(rejected))
         try:
-            self._standing = await attempt(ConnectionActivities.refresh, job)
-        except ActivityError:
-            self._standing = standing.model_copy(update={"retry_at": workflow.now() + AGAIN})
+            found = await attempt(ConnectionActivities.refresh, job)
+        except ActivityError as error:
+            found = standing.model_copy(update={"retry_at": workflow.now() + pause_after(error)})
+        self._standing = found.told(workflow.now(), asked=began) if found.version > version else found
 
     @workflow.update
     async def authorize(self, job: messages.Authorization) -> Standing:
-        """Exchange a received code and connect."""
-        async with self._lock:
-            self._standing = await turn(ConnectionActivities.exchange, job)
-            self._rejected, self._changes = 0, self._changes + 1
-            return self._standing
+        """Exchange a received code and connect. A callback that is repeated late hears what it came to at its time."""
+        async with self._turns.take():
+            began = workflow.now()
+            found = await turn(ConnectionActivities.exchange, job)
+            if found.version > self._standing.version:
+                self._standing, self._rejected = found.told(workflow.now(), asked=began), 0
+            return found
 
     @workflow.update
     async def disconnect(self, job: messages.Disconnection) -> Standing:
         """Stop what runs, take the tokens away, and leave their revocation to a workflow of its own."""
-        async with self._lock:
-            lease_s = await turn(ConnectionActivities.begin_disconnect, job)
-            await asyncio.sleep(lease_s)
+        async with self._turns.take():
+            await asyncio.sleep(await turn(ConnectionActivities.begin_disconnect, job))  # a refresh may be alive
             retired = await turn(ConnectionActivities.retire, job)
-            self._standing, self._rejected, self._changes = retired.standing, 0, self._changes + 1
+            self._standing, self._rejected = retired.standing, 0
             await revoke_later(self._key, retired.revocation_id)
             return self._standing
 

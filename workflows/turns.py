@@ -1,8 +1,10 @@
-"""How ConnectionWorkflow calls its activities: one attempt after the other, for a while."""
+"""Whose turn it is in ConnectionWorkflow, and how it calls its activities: one attempt after the other, for a while."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,11 +20,30 @@ ATTEMPT: Final = timedelta(seconds=60)
 PATIENCE: Final = timedelta(minutes=10)
 """One refresh, exchange or disconnect goes on for this long; a refresh comes back with the timer."""
 AGAIN: Final = timedelta(minutes=1)
-"""Pause before the next refresh after one that did not end."""
+"""Pause before the next refresh after one that did not end, and said nothing about when to come back."""
+LONGEST: Final = timedelta(minutes=5)
+"""A token may end meanwhile, so a refresh is tried this often whatever the provider asks for."""
 QUICK: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 
 J = TypeVar("J")
 R = TypeVar("R")
+
+
+class Turns:
+    """One at a time. `taken` counts the turns that ended, well or not: each may have changed how things stand."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self.taken = 0
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """A turn; it begins when those before it have ended."""
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self.taken += 1
 
 
 async def attempt(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timedelta | None = PATIENCE) -> R:
@@ -38,3 +59,10 @@ async def turn(run: Callable[[Any, J], Awaitable[R]], job: J) -> R:
         return await attempt(run, job)
     except ActivityError as error:
         raise reason(error) from None
+
+
+def pause_after(error: ActivityError) -> timedelta:
+    """How long to leave the provider alone after a refresh that did not end."""
+    payload = next(iter(reason(error).details), None)
+    asked = payload.get("retry_after") if isinstance(payload, dict) else None
+    return min(max(timedelta(seconds=asked or 0), AGAIN), LONGEST)

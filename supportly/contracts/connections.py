@@ -80,6 +80,19 @@ class Standing(BaseModel):
         due = self.refreshed_at + life - margin - jitter
         return max(due, self.refreshed_at + SHORTEST_PAUSE)
 
+    def told(self, now: datetime, *, asked: datetime | None = None) -> Standing:
+        """The same in the time of whoever hears of it `now`, and may have asked for it at `asked`.
+
+        Times are stamped by another clock than the one that waits for them. A refresh that is told as done later or
+        earlier than it can have been moves into that span, and the end of the token with it: a clock that is ahead must
+        not make the timer sleep past the end, nor one that is behind make it refresh without a pause.
+        """
+        if self.refreshed_at is None:
+            return self
+        shift = min(max(self.refreshed_at, asked or self.refreshed_at), now) - self.refreshed_at
+        ends = self.expires_at + shift if self.expires_at else None
+        return self.model_copy(update={"refreshed_at": self.refreshed_at + shift, "expires_at": ends})
+
     def is_due(self, now: datetime) -> bool:
         """True when the timer should refresh now."""
         due = self.refresh_due()
@@ -98,6 +111,8 @@ class Retired(BaseModel):
 
 
 class Entity(ConnectionKey):
-    """Input of ConnectionWorkflow; `standing` is carried over continue-as-new."""
+    """Input of ConnectionWorkflow; `standing` and `rejected` are carried over continue-as-new."""
 
     standing: Standing | None = None
+    rejected: int = 0
+    """Newest version that a provider is known to refuse."""

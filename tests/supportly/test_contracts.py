@@ -47,6 +47,32 @@ def test_due_is_after_a_minute_and_before_the_end(life_s, name):
     assert due < THEN + timedelta(seconds=life_s) or life_s <= 120
 
 
+SPANS = st.integers(-(10**7), 10**7).map(lambda s: timedelta(seconds=s))
+
+
+@given(SPANS, st.integers(0, 600), st.integers(1, 10**6))
+def test_a_refresh_is_told_within_the_time_in_which_it_can_have_been(wrong, took_s, life_s):
+    """Whatever clock stamped it: its life stays, and it is due within it and not before a minute has passed."""
+    asked, now = THEN, THEN + timedelta(seconds=took_s)
+    stamped = standing(life_s, refreshed_at=THEN + wrong, expires_at=THEN + wrong + timedelta(seconds=life_s))
+    told = stamped.told(now, asked=asked)
+    assert asked <= told.refreshed_at <= now
+    assert told.expires_at - told.refreshed_at == timedelta(seconds=life_s)
+    assert told.refresh_due() >= asked + SHORTEST_PAUSE
+    assert told.refresh_due() < now + timedelta(seconds=life_s) or life_s <= 120
+    if asked <= stamped.refreshed_at <= now:
+        assert told == stamped
+
+
+def test_what_was_found_may_be_old_and_not_in_the_future():
+    now = THEN + timedelta(minutes=5)
+    assert standing().told(now) == standing()
+    assert standing().told(THEN - timedelta(days=1)).refreshed_at == THEN - timedelta(days=1)
+    assert standing(None).told(THEN - timedelta(days=1)).expires_at is None
+    unknown = Standing(state="disconnected")
+    assert unknown.told(now, asked=THEN) == unknown
+
+
 def test_connections_do_not_refresh_all_at_once():
     assert len({standing(3600, connection_id=str(n)).refresh_due() for n in range(200)}) > 50
     assert standing(3600).refresh_due() == standing(3600).refresh_due()

@@ -38,10 +38,13 @@ QUEUE = "here"
 
 
 class Double:
-    """The activities, over a connection in memory; `life` is how long its tokens live."""
+    """The activities, over a connection in memory; `life` is how long its tokens live.
 
-    def __init__(self, now: Any, life: timedelta = timedelta(minutes=30)) -> None:
-        self.now, self.life = now, life
+    What stamps the times may be `ahead` of the clock that the workflow waits by.
+    """
+
+    def __init__(self, now: Any, life: timedelta = timedelta(minutes=30), ahead: timedelta = timedelta(0)) -> None:
+        self.now, self.life, self.ahead = now, life, ahead
         self.at = Standing(state="disconnected")
         self.refreshes: list[tuple[datetime, int, bool]] = []
         self.revoked: list[str] = []
@@ -51,9 +54,11 @@ class Double:
         self.lease_s = 0.0
         self.delay_s = 0.0
         self.inside = 0
+        self.earlier: Standing | None = None
+        """What a callback came to that is repeated."""
 
     async def connected(self, version: int) -> Standing:
-        now = await self.now()
+        now = await self.now() + self.ahead
         return Standing(
             state="connected", connection_id="c", generation=1, version=version, refreshed_at=now,
             expires_at=now + self.life, refreshable=True,
@@ -78,6 +83,8 @@ class Double:
     @activity.defn(name="connection_exchange")
     async def exchange(self, job: Authorization) -> Standing:
         async with self.alone():
+            if self.earlier:
+                return self.earlier
             self.at = await self.connected(self.at.version + 1)
             return self.at
 
@@ -175,6 +182,68 @@ async def test_it_refreshes_before_the_end_and_no_oftener_than_needed(skipping, 
         assert max(gaps) < life or life < timedelta(minutes=1)
         assert [version for _, version, _ in double.refreshes] == list(range(1, len(double.refreshes) + 1))
         assert not any(after_rejection for _, _, after_rejection in double.refreshes)
+        await handle.terminate()
+
+
+@pytest.mark.parametrize(
+    "ahead", [timedelta(hours=-30), timedelta(minutes=-20), timedelta(minutes=20), timedelta(days=3)]
+)
+async def test_a_clock_that_is_wrong_changes_neither_how_often_nor_when(skipping, ahead):
+    """Neither a refresh without a pause (a clock behind) nor a token that ends unrefreshed (one ahead)."""
+    double = Double(skipping.get_current_time, timedelta(hours=1), ahead)
+    async with working(skipping.client, double) as handle:
+        began = await skipping.get_current_time()
+        await authorize(handle)
+        await skipping.sleep(timedelta(hours=10))
+        moments = [began, *(at for at, _, _ in double.refreshes)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+        assert 11 <= len(double.refreshes) <= 13
+        assert timedelta(minutes=46) <= min(gaps) <= max(gaps) <= timedelta(minutes=50)
+        await handle.terminate()
+
+
+async def test_a_clock_that_jumps_costs_one_refresh_at_most(skipping):
+    double = Double(skipping.get_current_time, timedelta(hours=1))
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        for ahead in (timedelta(hours=7), timedelta(hours=-7), timedelta(0), timedelta(days=-400), timedelta(days=400)):
+            double.ahead = ahead
+            await skipping.sleep(timedelta(hours=4))
+        assert 20 / 0.82 <= len(double.refreshes) <= 20 / 0.78 + 1
+        await handle.terminate()
+
+
+async def test_an_entity_that_finds_a_future_refresh_counts_from_now(skipping):
+    """All that it has is a row, stamped by a clock that is two days ahead."""
+    double = Double(skipping.get_current_time, timedelta(hours=1), timedelta(days=2))
+    double.at = await double.connected(3)
+    async with working(skipping.client, double) as handle:
+        await skipping.sleep(timedelta(hours=1))
+        assert len(double.refreshes) == 1
+        await handle.terminate()
+
+
+async def test_a_callback_that_is_repeated_late_undoes_nothing(skipping):
+    double = Double(skipping.get_current_time)
+    async with working(skipping.client, double) as handle:
+        first = await authorize(handle)
+        await authorize(handle, "p2")
+        double.earlier = first
+        assert await authorize(handle, "p1-again") == first
+        assert (await handle.query(ConnectionWorkflow.standing)).version == 2
+        await skipping.sleep(timedelta(minutes=29))
+        assert [version for _, version, _ in double.refreshes] == [2]
+        await handle.terminate()
+
+
+async def test_a_provider_that_refuses_our_client_is_asked_every_five_minutes(skipping):
+    double = Double(skipping.get_current_time)
+    refused = {"code": "client_refused", "status": 502, "message": "no", "details": {}, "retry_after": 300}
+    async with working(skipping.client, double) as handle:
+        await authorize(handle)
+        double.failures = [ApplicationError("no", refused, type="client_refused", non_retryable=True)] * 100
+        await skipping.sleep(timedelta(minutes=24) + timedelta(hours=1))
+        assert 100 - 14 <= len(double.failures) <= 100 - 11
         await handle.terminate()
 
 
