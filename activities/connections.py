@@ -115,6 +115,9 @@ class ConnectionActivities:
         client = self._client(provider)
         tokens = row.tokens
         if tokens is None:
+            # A code of another server must not reach this one (mix-up), so its sender is looked at before it is sent.
+            if (issuer := row.returned.get("iss")) is not None and not provider.issues(issuer, row.facts):
+                raise AuthorizationInvalid
             provider.check_callback(row.facts, row.returned, client.secret)
             tokens = await self.engine.exchange(
                 provider.oauth,

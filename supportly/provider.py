@@ -20,7 +20,7 @@ from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, ActivityKind, Contact, Record, RecordRef
 from supportly.contracts.knowledge import StreamPage
 from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, ProviderFailure, SupportlyError
-from supportly.http import Answer, Cost, Headroom, Http, failure
+from supportly.http import Answer, Cost, Headroom, Http, allowed_host, failure
 from supportly.oauth import OAuth2, Tokens, read_refusal
 
 FIRST_PAGE: Final = 100
@@ -231,6 +231,13 @@ class Provider:
 
     def check_callback(self, facts: Mapping[str, str], returned: Mapping[str, str], client_secret: str) -> None:
         """Check what else the provider returned (Shopify signs it). Raises AuthorizationInvalid."""
+
+    def issues(self, issuer: str, facts: Mapping[str, str]) -> bool:
+        """Whether `issuer`, the `iss` beside a code (RFC 9207), is this provider: the host of its page or its tokens.
+
+        No provider here publishes its issuer; one that names another host answered for somebody else.
+        """
+        return allowed_host(issuer, [url.split("/")[2] for url in self.urls(facts)])
 
     async def identify(self, http: Http) -> Identity:
         """Ask the provider who is connected."""

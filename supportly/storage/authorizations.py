@@ -120,8 +120,9 @@ async def receive(
                 return str(found.id)
             raise AuthorizationInvalid
         verifier = found.verifier
-        if sent := returned.get("code_verifier"):
-            if found.code_challenge and challenge(sent) != found.code_challenge:
+        # Without a challenge a verifier proves nothing, and a provider without PKCE must not see one (Slack, Jira).
+        if found.code_challenge and (sent := returned.get("code_verifier")):
+            if challenge(sent) != found.code_challenge:
                 raise AuthorizationInvalid
             verifier = vault.seal(sent.encode(), _binding(account_id, provider, found.id, "verifier"))
         elif found.code_challenge and not verifier:

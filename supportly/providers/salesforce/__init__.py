@@ -137,6 +137,11 @@ class Salesforce(SalesforceContacts, SalesforceActivities, SalesforceActions, Sa
 
     # --- connecting -------------------------------------------------------------------------------------------------
 
+    def issues(self, issuer: str, facts: Mapping[str, str]) -> bool:
+        """Also the org's own host, to which the common page hands a user on."""
+        host = issuer.lower().removeprefix("https://").removesuffix("/")
+        return super().issues(issuer, facts) or (host != issuer and re.fullmatch(API_HOSTS, host) is not None)
+
     async def identify(self, http: Http) -> Identity:
         """Org and user; and whether the org has several currencies and person accounts, which queries have to know.
 

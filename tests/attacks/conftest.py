@@ -1,0 +1,105 @@
+"""Attacks on the running service, over HTTP: PostgreSQL, Temporal, worker and API are real (see tests/conftest.py)."""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import Engine, create_engine
+
+from supportly.dev.processes import free_port
+from supportly.settings import Settings
+from tests.attacks.people import Caller, Register
+from tests.conftest import Service
+
+WHOLE = os.environ.get("SUPPORTLY_PROOFS") == "whole"
+QUIET = ("hubspot", "pipedrive", "shopify", "zendesk", "schedly")
+"""Doubles without rate limits: nothing here is about those, and attackers do not keep to them."""
+_accounts = itertools.count(3_000_000, 10)
+
+
+@pytest.fixture(scope="session")
+def part() -> Callable[[int, int], int]:
+    """`part(whole, tenth)`: how much of an attack to run (`make proofs` or `make test`)."""
+    return lambda whole, tenth: whole if WHOLE else tenth
+
+
+@pytest.fixture
+def figure(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Says what an attack has counted, past pytest's capture."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}")  # noqa: T201 (for who reads the run)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def owner(postgres) -> Iterator[Engine]:
+    """The database as its owner sees it: all tenants' rows."""
+    engine = create_engine(postgres.admin_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.api_url, timeout=90) as client:
+        yield client
+
+
+def served(settings: Settings) -> Iterator[httpx.Client]:
+    """Another API process's worth of `settings`, in a thread, beside the usual one."""
+    from api.app import create_app
+
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
+        for _ in range(600):
+            try:
+                client.get("/healthz")
+                break
+            except httpx.HTTPError:
+                threading.Event().wait(0.05)
+        yield client
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def strict_http(service: Service) -> Iterator[httpx.Client]:
+    """The API as production has it: a callback carries its state."""
+    yield from served(service.settings.model_copy(update={"callback_mode": "strict"}))
+
+
+@pytest.fixture(scope="session")
+def register(service: Service, owner: Engine) -> Register:
+    """Makes callers, and lets Supportly's double know their accounts."""
+    for provider in QUIET:
+        service.control("POST", f"/{provider}/settings", json={"rate_limits": False})
+    return Register(service, owner)
+
+
+@pytest.fixture
+def fresh() -> int:
+    """The first of ten accounts that nobody else uses."""
+    return next(_accounts)
+
+
+@pytest.fixture
+def admin(register: Register, http: httpx.Client, fresh: int) -> Caller:
+    """An administrator of an account of its own."""
+    return register.caller(http, fresh)
+
+
+@pytest.fixture
+def sandbox(service: Service) -> Any:
+    """Speaks to the sandbox's control plane."""
+    return service.control
