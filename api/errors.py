@@ -42,14 +42,14 @@ class BodyTooLarge(InvalidInput):
     """The request's body is larger than this service reads."""
 
     code: ClassVar[str] = "body_too_large"
-    status: ClassVar[int] = 413
+    status = 413
 
 
 class UnsupportedMediaType(InvalidInput):
     """The request's body is not declared as JSON."""
 
     code: ClassVar[str] = "unsupported_media_type"
-    status: ClassVar[int] = 415
+    status = 415
 
 
 class InvalidJson(InvalidInput):

@@ -47,7 +47,7 @@ class SupportlyError(Exception):
     """Base of all errors; `message` is a sentence for a person and holds neither secrets nor personal data."""
 
     code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
+    status: int = 500
     transient: ClassVar[bool] = False
     """True where trying again later can help."""
 
@@ -65,6 +65,8 @@ class SupportlyError(Exception):
         self.retry_after = retry_after
         self.own_code = code or self.code
         self.retryable = self.transient
+        self.request_id = ""
+        """Id of the HTTP request that met this error, where one did: the service's log has it too."""
 
     def payload(self) -> ErrorPayload:
         """The error as plain JSON."""
@@ -241,7 +243,7 @@ def _tree(base: type[SupportlyError]) -> list[type[SupportlyError]]:
 
 
 def from_payload(payload: ErrorPayload) -> SupportlyError:
-    """The error that `payload()` described; an unknown code comes back as the nearest by status."""
+    """The error that `payload()` described, with its status; an unknown code comes back as the nearest by status."""
     known = _tree(SupportlyError)
     by_code = {error.code: error for error in reversed(known)}
     by_status = {error.status: error for error in reversed(known)}
@@ -263,4 +265,5 @@ def from_payload(payload: ErrorPayload) -> SupportlyError:
         SupportlyError.__init__(
             error, payload["message"], details=details, retry_after=payload["retry_after"], code=payload["code"]
         )
+    error.status = payload["status"]
     return error

@@ -17,6 +17,7 @@ import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field
 
 from supportly.contracts.actions import ActionAnswer
+from supportly.contracts.answers import Capabilities
 from supportly.contracts.contacts import ActivityJob, ActivityKind, Contact, Record, RecordRef
 from supportly.contracts.knowledge import StreamPage
 from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, ProviderFailure, SupportlyError
@@ -181,17 +182,6 @@ def action(
         return run
 
     return mark
-
-
-class Capabilities(BaseModel):
-    """What a provider can do, as the API lists it."""
-
-    contact_lookup: bool = False
-    contact_create: bool = False
-    contact_update: bool = False
-    activities: list[ActivityKind] = Field(default_factory=list)
-    actions: list[str] = Field(default_factory=list)
-    knowledge_streams: list[str] = Field(default_factory=list)
 
 
 class Provider:

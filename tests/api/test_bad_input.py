@@ -5,7 +5,7 @@ import json
 import pytest
 
 from supportly import providers
-from supportly.provider import Capabilities
+from supportly.contracts.answers import Capabilities
 
 NOTE = "/hubspot/contacts/1/activity"
 
