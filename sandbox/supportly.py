@@ -46,8 +46,8 @@ class Supportly(Double):
         return Reply({"error": "Resource could not be found"}, 404)
 
     def contact(self, request: Request, account: str, key: str) -> Record:
-        found = self.records["contact"].get(key)
-        if found is None or found["account_id"] != self.authorised(request, account):
+        number, found = self.authorised(request, account), self.records["contact"].get(key)
+        if found is None or found["account_id"] != number:
             raise Abort(self.not_found(request))
         return found
 

@@ -1,9 +1,9 @@
-"""`python -m supportly`: tokens, migrations and the embedded stack."""
+"""`python -m supportly`, and `supportly` where the package is installed: the command line."""
 
 import sys
 
 try:
-    from supportly.dev.cli import main
+    from supportly.cli.app import main
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] == "supportly":  # a mistake of ours, not of the environment
         raise

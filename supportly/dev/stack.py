@@ -110,6 +110,23 @@ class Secrets:
             ) from None
 
 
+def outside(api_url: str, sandbox_url: str) -> dict[str, str]:
+    """The part of the environment that puts a stack's sandbox in the place of the outside world."""
+    from supportly.providers import PROVIDERS
+
+    made = {
+        "SUPPORTLY_CALLBACK_URL": f"{api_url}/oauth/callback/{{provider}}",
+        "SUPPORTLY_SANDBOX_URL": sandbox_url,
+        "SUPPORTLY_SUPPORTLY_API_URL": f"{sandbox_url}/_supportly/api/v1",
+        "SUPPORTLY_SUPPORTLY_API_TOKEN": "sandbox-supportly-token",
+    }
+    for provider in PROVIDERS:
+        prefix = f"SUPPORTLY_{provider.id.upper()}_CLIENT"
+        made[f"{prefix}_ID"] = f"sandbox-{provider.id}-client"
+        made[f"{prefix}_SECRET"] = f"sandbox-{provider.id}-secret"
+    return made
+
+
 class Stack:
     """Starts everything, knows where it is, and stops it."""
 
@@ -190,8 +207,6 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The environment of API and workers: ours for the wiring, the caller's for everything else."""
-        from supportly.providers import PROVIDERS
-
         assert self.postgres  # noqa: S101 - for the type checker: start() made them
         assert self.temporal  # noqa: S101
         defaults = {
@@ -207,17 +222,8 @@ class Stack:
             "SUPPORTLY_TEMPORAL_NAMESPACE": self.temporal.namespace,
             "SUPPORTLY_TEMPORAL_API_KEY": "",
             "SUPPORTLY_TEMPORAL_UI_URL": self.temporal.ui_url,
-            "SUPPORTLY_CALLBACK_URL": f"{self.api_url}/oauth/callback/{{provider}}",
-            "SUPPORTLY_SANDBOX_URL": self.sandbox_url,
-            "SUPPORTLY_SUPPORTLY_API_URL": f"{self.sandbox_url}/_supportly/api/v1",
-            "SUPPORTLY_SUPPORTLY_API_TOKEN": "sandbox-supportly-token",
+            **outside(self.api_url, self.sandbox_url),
         }
-        for provider in PROVIDERS:
-            prefix = f"SUPPORTLY_{provider.id.upper()}_CLIENT"
-            wiring |= {
-                f"{prefix}_ID": f"sandbox-{provider.id}-client",
-                f"{prefix}_SECRET": f"sandbox-{provider.id}-secret",
-            }
         inherited = {
             k: v for k, v in os.environ.items() if k != "SUPPORTLY_ADMIN_DATABASE_URL" and k[:9] != "TEMPORAL_"
         }

@@ -88,6 +88,11 @@ def fastembed() -> type[TextEmbedding]:
     return TextEmbedding
 
 
+def installed() -> bool:
+    """True when one of the packages is there, so that nothing is downloaded."""
+    return any(_place(file.module) for file in PACKAGED)
+
+
 def find(own: str = "") -> dict[str, Path]:
     """The model's files by name: of the directory `own`, else of the installed packages, else downloaded.
 
@@ -95,9 +100,9 @@ def find(own: str = "") -> dict[str, Path]:
     """
     if own:
         return _in_directory(Path(own))
-    places = {file.module: _place(file.module) for file in PACKAGED}
-    if not any(places.values()):
+    if not installed():
         return _downloaded()
+    places = {file.module: _place(file.module) for file in PACKAGED}
     return {file.name: _verified(file, places[file.module]) for file in PACKAGED}
 
 

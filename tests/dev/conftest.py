@@ -43,12 +43,12 @@ def create_app():
 RUNNER = """
 import sys
 from pathlib import Path
-from supportly.dev import cli
+from supportly.cli import app, stacks
 from supportly.dev.stack import Stack
 directory, root, *arguments = sys.argv[1:]
-cli._configured = lambda report: Stack(Path(directory), root=Path(root), report=report)
+stacks._configured = lambda report: Stack(Path(directory), root=Path(root), report=report)
 sys.argv = ["supportly", *arguments]
-cli.main()
+app.main()
 """
 
 

@@ -1,0 +1,1 @@
+"""What `doctor` looks at: each check answers findings, and never raises for what it finds."""
