@@ -67,9 +67,7 @@ _SIMILARITY: Final = (
     "where v.account_id = %(a)s and v.model_id = %({m})s "
     "and v.document_id = found.document_id and v.text_hash = found.text_hash))"
 )
-_NEAR: Final = (
-    "left join near_{m} on near_{m}.document_id = found.document_id and near_{m}.text_hash = found.text_hash"
-)
+_NEAR: Final = "left join near_{m} on near_{m}.document_id = found.document_id and near_{m}.text_hash = found.text_hash"
 
 
 @dataclass(frozen=True)
