@@ -17,7 +17,7 @@ from supportly.knowledge.text import normal_locale
 from supportly.storage import knowledge_models, search
 from supportly.storage.database import Database
 from supportly.storage.knowledge_models import Model
-from supportly.storage.search import Asked, Candidate
+from supportly.storage.search import Asked, Candidate, Sought
 
 KNOWN_S: Final = 5.0
 """How long a process believes that the same model serves: a switch is heard of after this time."""
@@ -49,15 +49,8 @@ class Asking:
         if not asked:
             return asked, []
         instant, refined = await asyncio.gather(self._read_instantly(asked), self._read_well(asked))
-        found = await search.candidates(
-            self.db,
-            account_id,
-            asked,
-            instant,
-            refined,
-            provider=provider,
-            locale=normal_locale(rank.question(locale or "")),
-        )
+        wanted_locale = normal_locale(rank.question(locale or ""))
+        found = await search.candidates(self.db, Sought(account_id, asked, instant, refined, provider, wanted_locale))
         ranked = await asyncio.to_thread(rank.order, found, asked, self._closeness())
         return asked, rank.spread(ranked, limit)
 

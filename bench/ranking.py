@@ -29,7 +29,7 @@ from supportly.knowledge.embed import WordLlamaEmbedder
 from supportly.settings import Settings
 from supportly.storage import knowledge_models, knowledge_refining, search
 from supportly.storage.database import Database
-from supportly.storage.search import Asked, Candidate
+from supportly.storage.search import Asked, Candidate, Sought
 
 FIRST_ARTICLE: Final = 500_000
 HITS: Final = 50
@@ -113,9 +113,8 @@ async def halves(
         second = None
         if model and encoder:
             second = Asked(model.id, (await encoder.encode([asked]))[0].tolist())
-        found = await search.candidates(
-            db, stack["account_id"], asked, Asked(first, instant.embed([asked])[0].tolist()), second
-        )
+        read = Asked(first, instant.embed([asked])[0].tolist())
+        found = await search.candidates(db, Sought(stack["account_id"], asked, read, second))
         for name in names:
             ranked = sorted(found, key=HALVES[name], reverse=True)
             kept = [c for c in ranked if name != "fulltext" or c.words > 0]

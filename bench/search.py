@@ -27,7 +27,7 @@ from supportly.http import Outbound, Unlimited
 from supportly.settings import Settings
 from supportly.storage import knowledge_models, search
 from supportly.storage.database import Database, rows
-from supportly.storage.search import Asked, Index
+from supportly.storage.search import Asked, Index, Sought
 
 SHARES: Final = {"0.1%": 0.001, "1%": 0.01, "10%": 0.1, "rest": 0.889}
 FILTERS: Final[dict[str, dict[str, str]]] = {"none": {}, "provider": {"provider": "second"}, "locale": {"locale": "de"}}
@@ -91,10 +91,10 @@ class Bench:
         embedder = self.activities.embedder
         model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
         asked = Asked(model, embedder.embed([question])[0].tolist())
-        given = (account_id, question, asked, None, chosen.get("provider"), chosen.get("locale"), search.POOL)
+        sought = Sought(account_id, question, asked, **chosen)
         async with self.db.tenant(account_id) as c:
             indexes = await search.read_indexes(c, account_id, filtered=bool(chosen))
-            sql, values = search.statement(indexes, *given)
+            sql, values = search.statement(indexes, sought)
             whole = _milliseconds(await rows(c, f"explain (analyze, timing off) {sql}", values))
             near, at = _near(indexes.get(model, Index()), values)
             alone = _milliseconds(await rows(c, f"explain (analyze, timing off) {near}", at))

@@ -78,6 +78,22 @@ class Asked:
     vector: Sequence[float]
 
 
+@dataclass(frozen=True)
+class Sought:
+    """What a search looks for: a question as words and as each tier reads it, within the filters.
+
+    `question` is free of NUL; `locale` is lower-case with hyphens; `pool` bounds what each half finds.
+    """
+
+    account_id: int
+    question: str
+    instant: Asked
+    refined: Asked | None = None
+    provider: str | None = None
+    locale: str | None = None
+    pool: int = POOL
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A chunk that may answer.
@@ -112,63 +128,41 @@ class Index:
     complete: bool = False
 
 
-async def candidates(
-    db: Database,
-    account_id: int,
-    question: str,
-    instant: Asked,
-    refined: Asked | None = None,
-    *,
-    provider: str | None = None,
-    locale: str | None = None,
-    pool: int = POOL,
-) -> list[Candidate]:
-    """Up to `pool` chunks of each half, in no order. `question` is free of NUL; `locale` is lower-case with hyphens.
+async def candidates(db: Database, sought: Sought) -> list[Candidate]:
+    """Up to `pool` chunks of each half, in no order.
 
     The refined tier is asked where the account has its vectors, and the instant one unless they are complete.
     """
     try:
-        return await _candidates(db, account_id, question, instant, refined, provider, locale, pool)
+        return await _candidates(db, sought)
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", None) != UNDEFINED_TABLE:
             raise
     # An index was replaced between being named and being read; its successor is there by now.
-    return await _candidates(db, account_id, question, instant, refined, provider, locale, pool)
+    return await _candidates(db, sought)
 
 
-async def _candidates(
-    db: Database,
-    account_id: int,
-    question: str,
-    instant: Asked,
-    refined: Asked | None,
-    provider: str | None,
-    locale: str | None,
-    pool: int,
-) -> list[Candidate]:
-    async with db.tenant(account_id) as c:
-        indexes = await read_indexes(c, account_id, filtered=bool(provider or locale))
-        sql, values = statement(indexes, account_id, question, instant, refined, provider, locale, pool)
+async def _candidates(db: Database, sought: Sought) -> list[Candidate]:
+    async with db.tenant(sought.account_id) as c:
+        indexes = await read_indexes(c, sought.account_id, filtered=bool(sought.provider or sought.locale))
+        sql, values = statement(indexes, sought)
         return [Candidate(*row) for row in await rows(c, sql, values)]
 
 
-def statement(
-    indexes: Mapping[int, Index],
-    account_id: int,
-    question: str,
-    instant: Asked,
-    refined: Asked | None,
-    provider: str | None,
-    locale: str | None,
-    pool: int,
-) -> tuple[str, dict[str, Any]]:
+def statement(indexes: Mapping[int, Index], sought: Sought) -> tuple[str, dict[str, Any]]:
     """The one statement of a search, and its values."""
-    tiers = {"instant": instant}
-    if refined is not None and refined.model in indexes:
-        tiers["refined"] = refined
-        if indexes[refined.model].complete:
+    tiers = {"instant": sought.instant}
+    if sought.refined is not None and sought.refined.model in indexes:
+        tiers["refined"] = sought.refined
+        if indexes[sought.refined.model].complete:
             del tiers["instant"]
-    at: dict[str, Any] = {"a": account_id, "q": question, "p": provider, "l": locale, "pool": pool}
+    at: dict[str, Any] = {
+        "a": sought.account_id,
+        "q": sought.question,
+        "p": sought.provider,
+        "l": sought.locale,
+        "pool": sought.pool,
+    }
     parts, similarities = [], []
     for tier in ("instant", "refined"):
         asked = tiers.get(tier)

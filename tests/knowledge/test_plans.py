@@ -23,9 +23,7 @@ async def plans(base, question, *, first="select 1", **chosen):
         assert role == "supportly_app"
         await c.exec_driver_sql(first)
         indexes = await search.read_indexes(c, base.account_id)
-        sql, at = search.statement(
-            indexes, base.account_id, question, asked, None, chosen.get("provider"), chosen.get("locale"), search.POOL
-        )
+        sql, at = search.statement(indexes, search.Sought(base.account_id, question, asked, **chosen))
         [(plan,)] = await rows(c, f"explain (format json) {sql}", at)
     return list(nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]))
 

@@ -9,7 +9,7 @@ from supportly.contracts.knowledge import Document
 from supportly.knowledge import rank
 from supportly.knowledge.closeness import Closeness
 from supportly.storage import knowledge_index, knowledge_models, knowledge_sweeps, knowledge_words, search
-from supportly.storage.search import candidates
+from supportly.storage.search import Sought
 
 TEXTS = {
     "refund": "Money comes back to your account within five working days.",
@@ -18,9 +18,13 @@ TEXTS = {
 }
 
 
+async def candidates(base, asked, **filters):
+    return await search.candidates(base.db, Sought(base.account_id, asked, await base.asked(asked), **filters))
+
+
 async def ask(base, question, **filters):
     asked = rank.question(question)
-    found = await candidates(base.db, base.account_id, asked, await base.asked(asked), **filters)
+    found = await candidates(base, asked, **filters)
     return [c for c, _ in rank.spread(rank.order(found, asked, Closeness(base.embedder.embed)), 5)]
 
 
@@ -102,12 +106,12 @@ async def test_every_question_has_an_answer(filled, question):
 @given(question=st.text(max_size=300), locale=st.none() | st.text(max_size=10))
 async def test_no_question_is_an_error(filled, question, locale):
     asked = rank.question(question)
-    await candidates(filled.db, filled.account_id, asked, await filled.asked(asked), locale=rank.question(locale or ""))
+    await candidates(filled, asked, locale=rank.question(locale or ""))
 
 
 async def test_nothing_of_another_account(filled, db):
     asked = "money refund parcel password"
-    assert await candidates(db, filled.account_id + 700_000, asked, await filled.asked(asked)) == []
+    assert await search.candidates(db, Sought(filled.account_id + 700_000, asked, await filled.asked(asked))) == []
 
 
 async def test_the_function_answers_the_sessions_account_alone(filled, db):
@@ -241,9 +245,9 @@ async def test_common_words_find_only_together(base):
         "on k.account_id = %(a)s and k.term = hashtextextended(w.word, %(a)s)"
     )
     assert {row[0] for row in common} == {"money", "parcel"}
-    found = await candidates(base.db, base.account_id, "money giraffe", await base.asked("money giraffe"))
+    found = await candidates(base, "money giraffe")
     assert [c.title for c in found if c.words] == ["About zoo"]
-    found = await candidates(base.db, base.account_id, "money parcel", await base.asked("money parcel"))
+    found = await candidates(base, "money parcel")
     assert len([c for c in found if c.words]) > 0
     # Counted anew only when much has changed.
     assert not await knowledge_words.count_common(base.db, base.account_id)

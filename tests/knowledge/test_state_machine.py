@@ -635,9 +635,8 @@ class Life:
         embedder = self.house.embedder
         asked = embedder.embed(["any question"])[0]
         model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
-        met = await search.candidates(
-            self.db, self.account_id, "zzz", search.Asked(model, asked.tolist()), provider="world", pool=3000
-        )
+        read = search.Asked(model, asked.tolist())
+        met = await search.candidates(self.db, search.Sought(self.account_id, "zzz", read, provider="world", pool=3000))
         expected = {
             (str(key), *chunk): (d.document.title, split.Chunk(d.document.title, *chunk).text)
             for key, d in alive.items()
