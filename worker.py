@@ -34,6 +34,7 @@ from supportly.platform import Platform
 from supportly.settings import Settings
 from supportly.storage.budget import PostgresBudget
 from supportly.storage.database import Database
+from supportly.telemetry import export, metrics
 from supportly.temporal import connect
 from workflows.connection import ConnectionWorkflow
 from workflows.contact_activity import ContactActivity
@@ -53,7 +54,9 @@ WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
     ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch],
 }
 RUNNER: Final = SandboxedWorkflowRunner(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows", "activities", "supportly")
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "workflows", "activities", "supportly", "opentelemetry"
+    )
 )
 """Our modules are imported once, not for every run (16 ms of each). That they are deterministic is checked before: the
 import contract forbids them clocks and randomness, and a test loads each workflow through the strict sandbox."""
@@ -172,6 +175,9 @@ async def main() -> None:
     """Entry: settings from the environment, stop on SIGTERM and SIGINT."""
     settings = Settings()
     configure(settings.log_level)
+    metrics.serve(settings.metrics_address)
+    if settings.tracing:
+        export.start("supportly-worker")
     stop = asyncio.Event()
     for number in _STOPPERS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -43,6 +43,7 @@ from supportly.settings import Settings
 from supportly.storage import authorizations, connections
 from supportly.storage.authorizations import Received
 from supportly.storage.connections import Connection, NewGrant
+from supportly.telemetry import metrics
 
 LEASE_MARGIN_S: Final = 5.0
 """The lease outlives the token request's deadline by this much, for the write after it."""
@@ -194,29 +195,41 @@ class ConnectionActivities:
     async def refresh(self, job: RefreshAttempt) -> Standing:
         """Refresh once from `from_version`, within the fence. Answers how the connection stands afterwards."""
         with translated():
-            provider = self.calls.provider(job.provider)
-            attempt = str(uuid.uuid4())
-            lease = self.settings.lease_s
-            with_reuse_detection = provider.oauth.rotation == "single_use_with_reuse_detection"
-            intent, connection, left = await connections.begin_refresh(
-                self.db,
-                job.account_id,
-                job.provider,
-                from_version=job.from_version,
-                attempt=attempt,
-                lease_s=lease,
-                # One more lease for a late answer, where a second request could kill the whole family.
-                patience_s=lease if with_reuse_detection else 0.0,
-            )
-            if intent == "superseded" or connection is None:
-                return self._standing(connection)
-            if intent == "busy":
-                raise RefreshBusy("Another refresh of this connection may be under way.", retry_after=left)
-            if not connection.refreshable:
-                return await self._reconnect(connection, attempt, "access_token_refused")
-            if reason := self._unsafe(provider, connection):
-                return await self._reconnect(connection, attempt, reason)
-            return await self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
+            try:
+                standing, outcome = await self._fenced(job)
+            except SupportlyError as error:
+                metrics.REFRESHES.labels(job.provider, error.own_code).inc()
+                raise
+            metrics.REFRESHES.labels(job.provider, outcome).inc()
+            return standing
+
+    async def _fenced(self, job: RefreshAttempt) -> tuple[Standing, str]:
+        """How the connection stands after this attempt, and in one word what the attempt did."""
+        provider = self.calls.provider(job.provider)
+        attempt = str(uuid.uuid4())
+        lease = self.settings.lease_s
+        with_reuse_detection = provider.oauth.rotation == "single_use_with_reuse_detection"
+        intent, connection, left = await connections.begin_refresh(
+            self.db,
+            job.account_id,
+            job.provider,
+            from_version=job.from_version,
+            attempt=attempt,
+            lease_s=lease,
+            # One more lease for a late answer, where a second request could kill the whole family.
+            patience_s=lease if with_reuse_detection else 0.0,
+        )
+        if intent == "superseded" or connection is None:
+            return self._standing(connection), "superseded"
+        if intent == "busy":
+            raise RefreshBusy("Another refresh of this connection may be under way.", retry_after=left)
+        if not connection.refreshable:
+            standing = await self._reconnect(connection, attempt, "access_token_refused")
+        elif reason := self._unsafe(provider, connection):
+            standing = await self._reconnect(connection, attempt, reason)
+        else:
+            standing = await self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
+        return standing, _outcome(standing, job.from_version)
 
     @staticmethod
     def _unsafe(provider: Provider, connection: Connection) -> str:
@@ -385,3 +398,10 @@ class ConnectionActivities:
     @staticmethod
     def _standing(connection: Connection | None) -> Standing:
         return connection.standing() if connection else Standing(state="disconnected")
+
+
+def _outcome(standing: Standing, from_version: int) -> str:
+    """What a refresh led to, for the metric: a reason, or that there is a newer token."""
+    if standing.state != "connected":
+        return standing.reason or standing.state
+    return "refreshed" if standing.version > from_version else "client_refused"

@@ -33,6 +33,7 @@ from supportly.storage import (
     provider_settings,
 )
 from supportly.storage.knowledge import Plan, Walk
+from supportly.telemetry import metrics
 
 STRETCH_S: Final = 55.0
 """One activity ingests for about a minute: long enough to be cheap in Temporal, short enough to lose little."""
@@ -161,7 +162,12 @@ class KnowledgeActivities:
         write = await prepare(self.db, self.embedder, job, stream, batch)
         if before:
             await before
-        return await knowledge_pages.commit_page(self.db, write)
+        done = await knowledge_pages.commit_page(self.db, write)
+        for change in ("added", "changed", "unchanged", "deleted", "failed"):
+            metrics.DOCUMENTS.labels(job.provider, change).inc(getattr(done, change))
+        metrics.CHUNKS.labels(job.provider, "embedded").inc(done.chunks_embedded)
+        metrics.CHUNKS.labels(job.provider, "reused").inc(done.chunks_reused)
+        return done
 
     async def _read_ahead(self, job: KnowledgeJob, stream: str, walk: Walk, ahead: Ahead) -> None:
         """Read page after page until the stream or the stretch ends; what stops it earlier is the last thing ahead.
@@ -194,8 +200,11 @@ class KnowledgeActivities:
         with translated():
             missing = await knowledge_sweeps.missing(self.db, job, stream, CHECKED_BY_ID)
             gone = await self._gone(job, stream, missing.first_time) if missing.first_time else []
+            before = await knowledge.counts(self.db, job)
             await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
-            return await knowledge.counts(self.db, job)
+            after = await knowledge.counts(self.db, job)
+            metrics.DOCUMENTS.labels(job.provider, "deleted").inc(max(0, after.deleted - before.deleted))
+            return after
 
     async def _gone(self, job: KnowledgeJob, stream: str, suspects: list[str]) -> list[str]:
         """Those of `suspects` that the provider says are gone; asking stops at the first trouble."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import metadata
 from typing import Final
 
 from fastapi import FastAPI
 
 from api import auth, errors, openapi
 from api.envelope import Envelope
-from api.routes import actions, codec, contacts, integrations, knowledge, knowledge_status, operations, pages
+from api.routes import actions, codec, contacts, integrations, knowledge, knowledge_status, metrics, operations, pages
 from api.services import Services
+from api.traces import trace_requests
+from supportly import VERSION
 from supportly.logs import configure
 from supportly.settings import Settings
+from supportly.telemetry import export
 
 TITLE: Final = "Supportly Integrations"
 DESCRIPTION: Final = """
@@ -40,14 +42,6 @@ TAGS: Final = (
 )
 
 
-def version() -> str:
-    """Version of the installed package; `0` when the sources run without being installed."""
-    try:
-        return metadata.version("supportly-integrations")
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Connections are made when it starts, not here; Temporal's when it is first needed."""
     chosen = settings or Settings()
@@ -63,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title=TITLE,
-        version=version(),
+        version=VERSION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -81,8 +75,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         integrations.router,
         pages.router,
         codec.router,
+        metrics.router,
     ):
         app.include_router(router)
     app.add_middleware(Envelope, max_body_bytes=chosen.max_body_bytes)
+    if chosen.tracing:
+        trace_requests(app, export.start("supportly-api"))
     openapi.describe(app, description=DESCRIPTION, tags=TAGS)
     return app

@@ -19,7 +19,7 @@ from fastapi.responses import Response
 
 from api.auth import Callers, check, sent_token
 from api.services import Services
-from supportly import providers
+from supportly import logs, providers
 from supportly.errors import InvalidInput, NotConnected, NotFound, ProviderNotAvailable, ReconnectRequired
 from supportly.provider import Provider
 from supportly.storage import connections
@@ -85,6 +85,7 @@ def _tenant(*, administrator: bool) -> Callable[[Request, str], Awaitable[Tenant
         callers = cast("Callers", request.app.state.callers)
         account = number(account_id)
         caller = check(await callers.identify(sent_token(request)), account, administrator=administrator)
+        logs.note(account_id=account)
         return Tenant(services, cast("int", account), caller.actor, request)
 
     return tenant
@@ -94,7 +95,9 @@ _agent, _administrator = _tenant(administrator=False), _tenant(administrator=Tru
 
 
 def _at(tenant: Tenant, provider: str) -> Integration:
-    return Integration(tenant.services, tenant.account_id, tenant.actor, tenant.request, providers.get(provider))
+    found = providers.get(provider)
+    logs.note(provider=found.id)
+    return Integration(tenant.services, tenant.account_id, tenant.actor, tenant.request, found)
 
 
 def _built(place: Integration) -> Integration:

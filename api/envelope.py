@@ -11,12 +11,17 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import traces
 from api.errors import BodyTooLarge, InternalError, rendered
+from supportly import logs
 from supportly.errors import SupportlyError
+from supportly.telemetry import metrics
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 """Answers hold data of customers: nobody on the way keeps them."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
 log = logging.getLogger("api.access")
 trouble = logging.getLogger("api.errors")
@@ -36,11 +41,16 @@ class Envelope:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        with logs.bound(request_id=request_id):
+            await self._serve(scope, receive, send, request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         began, status = time.perf_counter(), 0
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                traces.note_ids()  # the span ends with the answer
                 status = message["status"]
                 known = {name.lower() for name, _ in message["headers"]}
                 extra = [(name, value) for name, value in HEADERS if name not in known]
@@ -105,4 +115,7 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
         "status": status,
         "ms": round(seconds * 1000, 1),
     }
+    # A method is whatever a stranger sends; a label must not be.
+    method = fields["method"] if fields["method"] in METHODS else "other"
+    metrics.HTTP.labels(method, fields["route"], status).observe(seconds)
     log.info("%s %s %s", fields["method"], fields["route"], status, extra=fields)

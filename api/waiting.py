@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.deps import Integration, Tenant, answer
 from api.errors import from_temporal
 from api.services import temporal_away
+from supportly import logs
 from supportly.contracts import ids
 from supportly.errors import OutcomeUnknown, SupportlyError, from_payload
 from supportly.storage import operations
@@ -111,7 +112,7 @@ async def opened(
     `workflow_id` makes the workflow's id of the operation's, where a workflow belongs to one operation alone.
     """
     operation_id = str(uuid.uuid4())
-    return await operations.open_operation(
+    found = await operations.open_operation(
         at.services.db,
         at.services.vault,
         account_id=at.account_id,
@@ -122,6 +123,8 @@ async def opened(
         operation_id=operation_id,
         workflow_id=workflow_id(operation_id) if workflow_id else None,
     )
+    logs.note(operation_id=found.id)
+    return found
 
 
 def replayed(found: Operation, patience: Patience) -> Response | None:
@@ -136,6 +139,7 @@ def replayed(found: Operation, patience: Patience) -> Response | None:
 async def perform(at: Tenant, work: Work, patience: Patience) -> Response:
     """Do the work, and answer its result within the caller's patience, or 202. Raises the work's own failure."""
     client = await at.services.temporal.client()
+    logs.note(workflow_id=work.workflow_id)
     handle, run_id = await _start(client, at, work)
     try:
         result = await _result(at, work, handle, run_id, patience)

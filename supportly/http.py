@@ -29,6 +29,8 @@ from supportly.errors import (
     Throttled,
     TokenRefused,
 )
+from supportly.logs import known
+from supportly.telemetry import metrics, tracing
 
 Lane = Literal["waiting", "sync", "knowledge"]
 """Who spends a rate budget: a person waiting, a contact sync, bulk work. Bulk never takes the last fifth."""
@@ -295,10 +297,12 @@ class Outbound:
         content: bytes | None = None,
         timeout_s: float | None = None,
         before_send: Callable[[], None] | None = None,
+        peer: str = "",
     ) -> Answer:
         """Send one request and read its answer within one total deadline (httpx's own are per operation).
 
-        `before_send` runs last before bytes go out and may raise to call it off.
+        `before_send` runs last before bytes go out and may raise to call it off. `peer` names the other side in
+        metrics and traces; without it that is the provider of the work around.
         """
         try:
             request = self._client.build_request(method, url, headers=dict(headers or {}), content=content)
@@ -306,8 +310,27 @@ class Outbound:
             raise ProviderFailure("The provider's address or a header cannot be sent.", sent=False) from None
         if before_send:
             before_send()
+        peer = peer or str(known().get("provider", "other"))
+        began, outcome = time.perf_counter(), "broken"
+        with tracing.call(request.method, request.url.path, peer) as span:
+            try:
+                answer = await self._exchange(request, timeout_s or self.timeout_s)
+                outcome = "429" if answer.status == 429 else f"{answer.status // 100}xx"
+                span.set_attribute("http.response.status_code", answer.status)
+            except ProviderTimeout:
+                outcome = "timeout"
+                raise
+            except ProviderFailure as error:
+                outcome = "broken" if error.sent else "unreachable"
+                raise
+            finally:
+                span.set_attribute("supportly.outcome", outcome)
+                metrics.CALL.labels(peer, outcome).observe(time.perf_counter() - began)
+        return answer
+
+    async def _exchange(self, request: httpx.Request, timeout_s: float) -> Answer:
         try:
-            async with asyncio.timeout(timeout_s or self.timeout_s):
+            async with asyncio.timeout(timeout_s):
                 response = await self._client.send(request, stream=True)
                 try:
                     body = await self._read(response)
@@ -320,7 +343,7 @@ class Outbound:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
             raise ProviderFailure("The connection to the provider broke before its answer.", transient=True) from None
         path = urlsplit(str(request.url)).path
-        return Answer(response.status_code, response.headers, body, method.upper(), path)
+        return Answer(response.status_code, response.headers, body, request.method, path)
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -340,6 +363,9 @@ class Outbound:
 
 class Policy(Protocol):
     """What `Http` has to know of a provider; `supportly.provider.Provider` is one."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
 
     def base_url(self, facts: Mapping[str, str]) -> str: ...  # noqa: D102 (described at Provider)
     def hosts(self, facts: Mapping[str, str]) -> Sequence[str]: ...  # noqa: D102
@@ -418,12 +444,16 @@ class Http:
         target = urlsplit(url).path
         costs = [replace(c, amount=c.amount * weight) for c in self.policy.costs(method, target, self.account)]
         wait = await self.budget.spend(costs, self.lane)
+        if costs:
+            metrics.BUDGET.labels(self.policy.id, self.lane, "denied" if wait > 0 else "used").inc()
         if wait > 0:
             raise Throttled("The rate budget for this provider is spent for now.", retry_after=wait)
         content, kind = _encode(json, form)
         sent = {**self.policy.headers(self.access_token, method, target, self.facts), **kind, **(headers or {})}
         self.wrote = self.wrote or method != "GET"
-        answer = await self.outbound.send(method, url, headers=sent, content=content, before_send=self._in_time)
+        answer = await self.outbound.send(
+            method, url, headers=sent, content=content, before_send=self._in_time, peer=self.policy.id
+        )
         if seen := self.policy.headroom(answer, self.account):
             await self.budget.learn(seen)
         if error := self.policy.read_error(answer):

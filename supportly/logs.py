@@ -5,7 +5,51 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any, Final
+
+from opentelemetry import trace
+
+NAMES: Final = (
+    "request_id",
+    "operation_id",
+    "workflow_id",
+    "activity",
+    "attempt",
+    "account_id",
+    "provider",
+    "status",
+    "ms",
+    "method",
+    "route",
+    "places",
+)
+"""What a line may say beside its message, of the record itself or of the work around it."""
+
+_known: ContextVar[Mapping[str, Any]] = ContextVar("supportly_log_context")
+
+
+def known() -> Mapping[str, Any]:
+    """The ids of the work that is being done: every log line of it carries them."""
+    return _known.get({})
+
+
+def note(**ids: Any) -> None:
+    """Add ids that were learned on the way; they are forgotten at the end of the block that `bound` began."""
+    _known.set({**known(), **ids})
+
+
+@contextmanager
+def bound(**ids: Any) -> Iterator[None]:
+    """Log lines inside carry `ids`, also those of tasks that are started inside."""
+    before = _known.set({**known(), **ids})
+    try:
+        yield
+    finally:
+        _known.reset(before)
 
 
 class JsonFormatter(logging.Formatter):
@@ -19,9 +63,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name in ("request_id", "operation_id", "workflow_id", "account_id", "status", "ms", "method", "route"):
-            if (value := getattr(record, name, None)) is not None:
+        around = known()
+        for name in NAMES:
+            if (value := getattr(record, name, around.get(name))) is not None:
                 line[name] = value
+        if (span := trace.get_current_span().get_span_context()).is_valid:
+            line["trace_id"] = f"{span.trace_id:032x}"
         if record.exc_info and record.exc_info[0]:
             frame = record.exc_info[2]
             while frame is not None and frame.tb_next is not None:

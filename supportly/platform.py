@@ -75,7 +75,9 @@ class Platform:
             headers["Content-Type"] = "application/json"
         content = orjson.dumps(json) if json is not None else None
         try:
-            answer = await self._outbound.send(method, self._url + path, headers=headers, content=content)
+            answer = await self._outbound.send(
+                method, self._url + path, headers=headers, content=content, peer="supportly"
+            )
         except ProviderFailure:
             raise Unavailable("Supportly's own API cannot be reached.", retry_after=RETRY_AFTER_S) from None
         if answer.status == 429:

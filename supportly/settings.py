@@ -16,6 +16,9 @@ DEVELOPMENT_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 DEVELOPMENT_KEYS = f"dev:{DEVELOPMENT_KEY}"
 DEVELOPMENT_SECRET = "development-only"  # noqa: S105 (production refuses it)
 
+ADDRESS = r"^(\S*:\d{1,5})?$"
+"""`host:port`, or nothing."""
+
 
 class ClientCredentials(BaseSettings):
     """The OAuth client of one provider: `SUPPORTLY_{PROVIDER}_CLIENT_ID` and `…_CLIENT_SECRET`."""
@@ -99,6 +102,20 @@ class Settings(BaseSettings):
     refined_api_key: SecretStr = Field(SecretStr(""), description="Key for that endpoint; empty sends none.")
     refined_dimensions: int = Field(
         1536, ge=1, le=4000, description="Dimensions of an `openai:` model's vectors; pgvector's index takes 4,000."
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token with which Prometheus asks the API's `/metrics`; empty turns it off."
+    )
+    metrics_address: str = Field(
+        "", pattern=ADDRESS, description="host:port where a worker answers Prometheus; empty turns it off."
+    )
+    temporal_metrics_address: str = Field(
+        "",
+        pattern=ADDRESS,
+        description="host:port of the Temporal SDK's own metrics, in API and workers; empty turns them off.",
+    )
+    tracing: bool = Field(
+        default=False, description="Sends traces over OTLP; the standard `OTEL_EXPORTER_OTLP_*` variables say where to."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the JSON log.")
 

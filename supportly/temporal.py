@@ -10,7 +10,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client
+from temporalio.client import Client, HeaderCodecBehavior
 from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
@@ -18,6 +18,8 @@ from temporalio.converter import DataConverter, DefaultFailureConverterWithEncod
 from supportly.contracts import ids
 from supportly.crypto import NONCE_BYTES, CannotOpen, KeyRing
 from supportly.settings import Settings
+from supportly.telemetry.interceptors import interceptors
+from supportly.telemetry.runtime import runtime
 
 ENCODING: Final = b"binary/encrypted"
 PURPOSE: Final = "temporal-payload"
@@ -77,6 +79,9 @@ async def connect(settings: Settings) -> Client:
         data_converter=converter(settings),
         api_key=key or None,
         tls=bool(key),
+        interceptors=interceptors(tracing=settings.tracing),
+        header_codec_behavior=HeaderCodecBehavior.CODEC,
+        runtime=runtime(settings.temporal_metrics_address),
     )
 
 

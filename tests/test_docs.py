@@ -32,7 +32,9 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert set(rows) == set(names)
     for name, field in names.items():
         shown, default = rows[name].strip("`"), field.default
-        if isinstance(default, int | float):
+        if isinstance(default, bool):
+            assert shown == str(default).lower(), name
+        elif isinstance(default, int | float):
             assert float(shown) == float(default), name
         elif isinstance(default, str):
             assert shown == (default or "empty"), name

@@ -94,6 +94,7 @@ class Secrets:
 
     keys: str = field(default_factory=lambda: "s1:" + urlsafe_b64encode(secrets.token_bytes(32)).decode())
     token_pepper: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    metrics_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     admin_token: str = ""
     agent_token: str = ""
 
@@ -161,6 +162,7 @@ class Stack:
         self.api: Child | None = None
         self.workers: list[Child] = []
         self.api_port = self.sandbox_port = 0
+        self._metrics: dict[str, dict[str, str]] = {}
         self.admin_token = self.agent_token = ""
 
     # Where things are
@@ -180,6 +182,11 @@ class Stack:
         """Where tools read how to reach the running stack."""
         return self.directory / "stack.json"
 
+    def metrics_urls(self) -> list[str]:
+        """What a Prometheus would ask: the API (with the token), the workers, and Temporal's SDK in each of them."""
+        addresses = [address for one in self._metrics.values() for address in one.values()]
+        return [f"{self.api_url}/metrics", *(f"http://{address}/metrics" for address in addresses)]
+
     def facts(self) -> dict[str, Any]:
         """What stack.json says."""
         assert self.postgres  # noqa: S101 - for the type checker: start() made them
@@ -197,6 +204,7 @@ class Stack:
             "temporal_ui_url": self.temporal.ui_url,
             "sandbox_url": self.sandbox_url,
             "console_url": f"{self.api_url}/console",
+            "metrics": {"token": self.environment()["SUPPORTLY_METRICS_TOKEN"], "urls": self.metrics_urls()},
             "pids": {
                 "api": self.api.pid,
                 "temporal": self.temporal.pid,
@@ -212,6 +220,7 @@ class Stack:
         defaults = {
             "SUPPORTLY_KEYS": self._secrets.keys,
             "SUPPORTLY_TOKEN_PEPPER": self._secrets.token_pepper,
+            "SUPPORTLY_METRICS_TOKEN": self._secrets.metrics_token,
             **NATIVE,
         }
         wiring = {
@@ -310,14 +319,21 @@ class Stack:
 
     def _launch_api(self) -> Child:
         app = ["-m", "uvicorn", "api.app:create_app", "--factory", "--host", "127.0.0.1", "--port", str(self.api_port)]
-        return self._launch("API", [*app, "--no-access-log"], self.environment())
+        served = self._served("API", "SUPPORTLY_TEMPORAL_METRICS_ADDRESS")
+        return self._launch("API", [*app, "--no-access-log"], {**self.environment(), **served})
 
     def _launch_worker(self, number: int, more: Mapping[str, str] | None = None) -> Child:
         name = f"Worker {number}"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        environment = {**self.environment(), "SUPPORTLY_READY_FILE": str(ready), **(more or {})}
+        served = self._served(name, "SUPPORTLY_METRICS_ADDRESS", "SUPPORTLY_TEMPORAL_METRICS_ADDRESS")
+        environment = {**self.environment(), **served, "SUPPORTLY_READY_FILE": str(ready), **(more or {})}
         return self._launch(name, [self._worker_script], environment)
+
+    def _served(self, name: str, *settings: str) -> dict[str, str]:
+        """Addresses at which this process answers Prometheus: each needs its own."""
+        self._metrics[name] = {setting: f"127.0.0.1:{processes.free_port()}" for setting in settings}
+        return self._metrics[name]
 
     def _ready_file(self, name: str) -> Path:
         return self.directory / f"{name.lower().replace(' ', '-')}.ready"

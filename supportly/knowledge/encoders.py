@@ -189,7 +189,7 @@ class OpenAIEncoder:
         content = orjson.dumps({"model": self._name, "input": texts})
         try:
             answer = await self._outbound.send(
-                "POST", self._url, headers=headers, content=content, timeout_s=REQUEST_TIMEOUT_S
+                "POST", self._url, headers=headers, content=content, timeout_s=REQUEST_TIMEOUT_S, peer="encoder"
             )
         except ProviderFailure as error:
             if error.retryable:

@@ -20,6 +20,7 @@ from supportly.crypto import Binding, Vault
 from supportly.errors import ErrorPayload, KeyReused
 from supportly.storage.database import Database
 from supportly.storage.tables import operations as rows
+from supportly.telemetry import metrics
 
 Status = Literal["running", "succeeded", "failed"]
 
@@ -127,10 +128,11 @@ async def finish(
         if own is None:
             return
         joined = and_(rows.c.run_id.is_not(None), rows.c.workflow_id == own.workflow_id, rows.c.run_id == own.run_id)
-        query = select(rows.c.id, rows.c.provider).where(
+        query = select(rows.c.id, rows.c.provider, rows.c.kind).where(
             rows.c.account_id == account_id, or_(rows.c.id == own.id, joined), rows.c.status == "running"
         )
-        for row in (await c.execute(query.with_for_update())).all():
+        ended = (await c.execute(query.with_for_update())).all()
+        for row in ended:
             await c.execute(
                 update(rows)
                 .where(_at(account_id, str(row.id)))
@@ -141,6 +143,8 @@ async def finish(
                     finished_at=func.now(),
                 )
             )
+    for row in ended:
+        metrics.OPERATIONS.labels(row.provider, row.kind, error["code"] if error else status).inc()
 
 
 async def forget(db: Database, account_id: int, operation_id: str) -> None:

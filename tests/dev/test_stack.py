@@ -31,7 +31,7 @@ def test_start_answers_writes_its_file_revives_what_dies_and_stops(
 
     assert list(facts) == [
         "api_url", "admin_token", "agent_token", "account_id", "database_url", "temporal_address",
-        "temporal_namespace", "temporal_ui_url", "sandbox_url", "console_url", "pids",
+        "temporal_namespace", "temporal_ui_url", "sandbox_url", "console_url", "metrics", "pids",
     ]  # fmt: skip
     assert list(facts["pids"]) == ["api", "temporal", "postgres", "workers"]
     assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE((directory / "secrets.json").stat().st_mode) == 0o600
