@@ -103,15 +103,17 @@ class Sandbox:
             self.watched(double, request, None)
             await line.cut()
             return
-        injected = fault.reply()
-        reply = injected or double.handle(request)
-        self.watched(double, request, None if injected else reply)
+        reply, own = self.faults.answer(fault, double, request)
+        self.watched(double, request, own)
         if fault.cut == "after_commit":
             await line.cut()
             return
         entry.status = reply.status
         if fault.cut == "body":
             await line.cut(reply)
+            return
+        if fault.size or fault.drip:
+            await line.trickle(reply, fault)
             return
         await self.send(line.send, reply)
 
@@ -174,7 +176,7 @@ class Sandbox:
             case "GET", "faults":
                 return Reply([described(fault) for fault in self.faults.armed])
             case "DELETE", "faults":
-                self.faults.armed.clear()
+                self.faults.clear()
                 return Reply(None, 204)
         return self.control_requests(method, verb, request.query)
 
@@ -218,9 +220,21 @@ class Line:
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
+    async def trickle(self, reply: Reply, fault: Fault) -> None:
+        """Sends an answer piece by piece, until the client has gone."""
+        await self.send(start(reply, None))
+        for piece in fault.pieces(reply):
+            if self.transport is not None and self.transport.is_closing():
+                return
+            await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(fault.drip)
+        await self.send({"type": "http.response.body", "body": b""})
 
-def start(reply: Reply, length: int) -> Message:
-    headers = [(b"content-type", reply.content_type.encode()), (b"content-length", str(length).encode())]
+
+def start(reply: Reply, length: int | None) -> Message:
+    """The head of an answer; without a length its end is marked by the last piece."""
+    headers = [(b"content-type", reply.content_type.encode())]
+    headers += [] if length is None else [(b"content-length", str(length).encode())]
     headers += [(name.lower().encode(), str(value).encode("latin-1")) for name, value in reply.headers.items()]
     return {"type": "http.response.start", "status": reply.status, "headers": headers}
 

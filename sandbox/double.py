@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode
 
 import orjson
 
@@ -91,6 +91,12 @@ class Request:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return None
+
+    @cached_property
+    def text(self) -> str:
+        """Everything that was asked, decoded: path, query and body."""
+        body = self.body.decode("utf-8", "replace")
+        return "\n".join((self.path, unquote_plus(self.query_string), unquote_plus(body) if self.is_form else body))
 
     @property
     def object(self) -> Record:

@@ -32,6 +32,7 @@ async def test_health_and_mistakes_of_the_caller(world):
         ("hubspot/settings", {"rotation": "sometimes"}),
         ("faults", {"cut": "sideways"}),
         ("faults", {"nonsense": 1}),
+        ("faults", {"commit": True}),
         ("faults", {"path": "("}),
         ("zendesk/seed", {"nonsense": [{}]}),
     ]:
@@ -135,6 +136,68 @@ def test_a_connection_is_really_cut(served, cut):
         done = http.get(f"{served}/_sandbox/supportly/records?kind=contact").json()
         assert len(done) == (0 if cut == "before" else 1)
         assert http.post(url, json={"name": "Ben"}).status_code == 200
+
+
+CONTACTS = "/_supportly/api/v1/accounts/1/contacts"
+TOKEN = {"api_access_token": "sandbox-supportly-token"}
+
+
+async def test_a_fault_is_about_what_a_request_says(world):
+    await world.control("POST", "faults", {"about": "ada@example.com", "status": 503, "times": -1})
+    url = f"http://sandbox{CONTACTS}"
+    said = {
+        "ada": await world.http.post(url, json={"email": "ada@example.com"}, headers=TOKEN),
+        "ben": await world.http.post(url, json={"email": "ben@example.com"}, headers=TOKEN),
+        "ada, asked for": await world.http.get(f"{url}/search?q=ada%40example.com", headers=TOKEN),
+    }
+    assert {name: answer.status_code == 503 for name, answer in said.items()} == {
+        "ada": True, "ben": False, "ada, asked for": True,
+    }  # fmt: skip
+
+
+async def test_an_answer_is_replaced_after_the_work_was_done(world):
+    page = {"status": 200, "body": "<html>", "content_type": "text/html"}
+    for commit, there in ((False, 0), (True, 1)):
+        await world.control("POST", "faults", {**page, "commit": commit})
+        answer = await world.http.post(f"http://sandbox{CONTACTS}", json={"name": "Ada"}, headers=TOKEN)
+        assert (answer.text, answer.headers["content-type"]) == ("<html>", "text/html")
+        assert len(await world.control("GET", "supportly/records?kind=contact")) == there
+
+
+async def test_a_replayed_address_stays_on_its_first_page(world):
+    await world.control("POST", "zendesk/settings", {"page_size_max": 2})
+    await world.control("POST", "zendesk/seed", {"articles": [{"title": f"A{n}", "body": "x"} for n in range(5)]})
+    token = (await world.connect("zendesk"))["access_token"]
+    path = "/api/v2/help_center/articles?page[size]=2"
+
+    async def pages():
+        first = (await world.call("zendesk", "GET", path, token)).json()
+        following = first["links"]["next"].removeprefix("https://acme.zendesk.com")
+        return first, (await world.call("zendesk", "GET", following, token)).json()
+
+    await world.control("POST", "faults", {"path": ".*/articles", "replay": True, "times": -1})
+    first, second = await pages()
+    assert second == first
+    await world.control("DELETE", "faults")
+    first, second = await pages()
+    assert second != first
+
+
+def test_a_large_answer_comes_in_pieces_with_or_without_its_length(served):
+    for headers in ({}, {"content-length": "300000"}):
+        fault = {"size": 300_000, "headers": headers}
+        httpx.post(f"{served}/_sandbox/faults", json=fault).raise_for_status()
+        with httpx.stream("GET", f"{served}/_supportly/api/v1/profile") as answer:
+            assert answer.headers.get("content-length") == headers.get("content-length")
+            assert sum(map(len, answer.iter_raw())) == 300_000
+
+
+def test_a_slow_answer_comes_whole_and_late(served):
+    httpx.post(f"{served}/_sandbox/faults", json={"status": 200, "body": {"a": "x" * 500}, "drip": 0.01})
+    with httpx.stream("GET", f"{served}/_supportly/api/v1/profile") as answer:
+        pieces = list(answer.iter_raw())
+    assert b"".join(pieces) == b'{"a":"' + b"x" * 500 + b'"}'
+    assert len(pieces) > 10
 
 
 async def test_a_cut_without_a_socket_looks_the_same(world):
