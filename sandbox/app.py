@@ -176,7 +176,7 @@ class Sandbox:
             case "GET", "faults":
                 return Reply([described(fault) for fault in self.faults.armed])
             case "DELETE", "faults":
-                self.faults.clear()
+                self.faults.clear(int(request.query["id"]) if "id" in request.query else None)
                 return Reply(None, 204)
         return self.control_requests(method, verb, request.query)
 
@@ -184,7 +184,11 @@ class Sandbox:
         match method, verb:
             case "GET", "requests" | "requests/count":
                 found = self.recorder.find(
-                    query.get("provider"), int(query.get("since", 0)), query.get("path"), query.get("method")
+                    query.get("provider"),
+                    int(query.get("since", 0)),
+                    query.get("path"),
+                    query.get("method"),
+                    query.get("about"),
                 )
                 return Reply({"count": len(found)} if verb != "requests" else [entry.shown() for entry in found])
             case "DELETE", "requests":

@@ -32,7 +32,7 @@ class ConnectionCut(httpx.RemoteProtocolError):
 class Fault:
     """One fault; every criterion that is None fits every request. `times` -1 means always.
 
-    `about` fits requests whose path, query or body holds the text. With `status` the fault answers instead of the
+    `method` and `path` are regular expressions, matched in full; `about` fits requests whose path, query or body holds the text. With `status` the fault answers instead of the
     double; with `commit` the double does its work first and its own answer is dropped. `size` is an answer of so many
     bytes, `drip` the seconds between the pieces of an answer, and `replay` answers an address again and again as it
     was answered first: paging that stays on its page.
@@ -65,12 +65,13 @@ class Fault:
         if self.commit and self.status is None and not self.size:
             raise ValueError("commit is for an answer of the fault's own: give status or size")
         re.compile(self.path or "")
+        re.compile(self.method or "")
 
     def fits(self, provider: str, request: Request) -> bool:
         return (
             self.times != 0
             and self.provider in (None, provider)
-            and (self.method is None or self.method.upper() == request.method)
+            and (self.method is None or re.fullmatch(self.method, request.method, re.IGNORECASE) is not None)
             and (self.path is None or re.fullmatch(self.path, request.path) is not None)
             and (self.about is None or self.about in request.text)
         )
@@ -114,10 +115,10 @@ class Faults:
         self.armed += added
         return [fault.id for fault in added]
 
-    def clear(self) -> None:
-        """Disarms everything."""
-        self.armed.clear()
-        self.first.clear()
+    def clear(self, fault: int | None = None) -> None:
+        """Disarms everything, or the one fault with this id."""
+        self.armed = [other for other in self.armed if fault not in (None, other.id)]
+        self.first = {address: reply for address, reply in self.first.items() if fault not in (None, address[0])}
 
     def answer(self, fault: Fault, double: Double, request: Request) -> tuple[Reply, Reply | None]:
         """What goes out under a fault, and what the double answered; None when it was not asked."""

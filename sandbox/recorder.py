@@ -59,12 +59,15 @@ class Recorder:
         self.ring.append(entry)
         return entry
 
-    def find(self, provider: str | None, since: int, path: str | None, method: str | None) -> list[Received]:
-        """Requests after number `since`; `path` is a part of the path."""
+    def find(
+        self, provider: str | None, since: int, path: str | None, method: str | None, about: str | None = None
+    ) -> list[Received]:
+        """Requests after number `since`; `path` is a part of the path, `about` of anything that was asked."""
         return [
             entry for entry in self.ring
             if entry.n > since
             and provider in (None, entry.provider)
             and (path is None or path in entry.request.path)
             and (method is None or method.upper() == entry.request.method)
+            and (about is None or about in entry.request.text)
         ]  # fmt: skip

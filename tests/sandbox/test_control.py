@@ -34,6 +34,7 @@ async def test_health_and_mistakes_of_the_caller(world):
         ("faults", {"nonsense": 1}),
         ("faults", {"commit": True}),
         ("faults", {"path": "("}),
+        ("faults", {"method": "("}),
         ("zendesk/seed", {"nonsense": [{}]}),
     ]:
         answer = await world.http.post(f"http://sandbox/_sandbox/{path}", json=body)
@@ -153,6 +154,18 @@ async def test_a_fault_is_about_what_a_request_says(world):
     assert {name: answer.status_code == 503 for name, answer in said.items()} == {
         "ada": True, "ben": False, "ada, asked for": True,
     }  # fmt: skip
+    assert (await world.control("GET", "requests/count?about=ada%40example.com"))["count"] == 2
+
+
+async def test_one_fault_of_several_is_taken_back(world):
+    first, second = (await world.control("POST", "faults", [{"method": "post|put", "status": 503}, {"status": 500}]))[
+        "ids"
+    ]
+    await world.control("DELETE", f"faults?id={second}")
+    assert [fault["id"] for fault in await world.control("GET", "faults")] == [first]
+    url = f"http://sandbox{CONTACTS}"
+    assert (await world.http.get(f"{url}/search?q=ada", headers=TOKEN)).status_code == 200
+    assert (await world.http.post(url, json={"name": "Ada"}, headers=TOKEN)).status_code == 503
 
 
 async def test_an_answer_is_replaced_after_the_work_was_done(world):
