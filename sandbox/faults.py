@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.double import Double, Reply, Request
 
 TRANSPORT = "sandbox.transport"  # key in the ASGI scope's extensions
-PIECE = 65_536  # bytes of one piece of an answer that is large on purpose
+PIECE = 1_000_000  # bytes of one piece of an answer that is large on purpose
 DRIPS = 50  # pieces of an answer that is slow on purpose
 
 

@@ -60,7 +60,7 @@ class World:
         return datetime.fromtimestamp(self.sandbox.clock.now(), UTC)
 
     def seed(self, **records: Any) -> list[Any]:
-        return self.double.seed(records)["ids"]
+        return list(self.double.seed(records)["ids"])
 
     def fault(self, **fault: Any) -> None:
         self.sandbox.faults.add({"provider": self.provider.id, **fault})
