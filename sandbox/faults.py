@@ -32,10 +32,10 @@ class ConnectionCut(httpx.RemoteProtocolError):
 class Fault:
     """One fault; every criterion that is None fits every request. `times` -1 means always.
 
-    `method` and `path` are regular expressions, matched in full; `about` fits requests whose path, query or body holds the text. With `status` the fault answers instead of the
-    double; with `commit` the double does its work first and its own answer is dropped. `size` is an answer of so many
-    bytes, `drip` the seconds between the pieces of an answer, and `replay` answers an address again and again as it
-    was answered first: paging that stays on its page.
+    `method` and `path` are regular expressions, matched in full; `about` fits requests whose path, query or body holds
+    the text. With `status` the fault answers instead of the double; with `commit` the double does its work first and
+    its own answer is dropped. `size` is an answer of so many bytes, `drip` the seconds between the pieces of an answer,
+    and `replay` answers an address again and again as it was answered first: paging that stays on its page.
     """
 
     id: int = 0
