@@ -85,8 +85,10 @@ class Account:
                 raise TimeoutError(f"{method} {path} was not answered within {seconds:.0f} s: {before[-10:]}")
             await asyncio.sleep(pause)
 
-    async def ended(self, accepted: httpx.Response, *, seconds: float = PERSISTS_S) -> dict[str, Any]:
-        """The operation of a 202 once it does not run any more. Raises TimeoutError."""
+    async def ended(
+        self, accepted: httpx.Response, *, every: float = PAUSE_S, seconds: float = PERSISTS_S
+    ) -> dict[str, Any]:
+        """The operation of a 202 once it does not run any more, asked for `every` so often. Raises TimeoutError."""
         path, ends = f"/operations/{accepted.json()['operation_id']}", time.monotonic() + seconds
         while True:
             found, _ = await self.insist("GET", path, seconds=max(0.0, ends - time.monotonic()))
@@ -95,4 +97,4 @@ class Account:
                 return operation
             if time.monotonic() > ends:
                 raise TimeoutError(f"{path} still runs after {seconds:.0f} s")
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(every)
