@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from api import auth, errors, openapi
+from api.captain import PATH, Captain
 from api.envelope import Envelope
 from api.routes import actions, codec, contacts, integrations, knowledge, knowledge_status, metrics, operations, pages
 from api.services import Services
@@ -50,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings is None:
             configure(chosen.log_level)
-        async with Services.built(chosen) as services:
+        async with Services.built(chosen) as services, captain.running():
             app.state.services = services
             app.state.callers = auth.callers(chosen, services.db, services.platform)
             yield
@@ -64,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A path with a slash too many is no other address: redirects would leave the documented shapes.
         redirect_slashes=False,
     )
+    captain = Captain(app, max_body_bytes=chosen.max_body_bytes)
     errors.install(app)
     # Fixed paths stand before `/{provider}`.
     for router in (
@@ -78,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics.router,
     ):
         app.include_router(router)
+    app.router.routes.append(Route(PATH, captain, include_in_schema=False))
     app.add_middleware(Envelope, max_body_bytes=chosen.max_body_bytes)
     if chosen.tracing:
         trace_requests(app, export.start("supportly-api"))

@@ -40,7 +40,7 @@ def detailed(provider: Provider, connection: Connection | None, stored: Stored, 
     found = summary(provider, connection, stored)
     if not provider.available:
         return found
-    alive = found["status"] != "not_connected"
+    alive, own = found["status"] != "not_connected", filled(provider, stored)
     return {
         **found,
         "configuration": {
@@ -62,13 +62,14 @@ def detailed(provider: Provider, connection: Connection | None, stored: Stored, 
             }
             for field in provider.connect_fields
         ],
-        "settings": filled(provider, stored),
+        "settings": own,
         "settings_schema": _schema(provider.settings),
         "actions": [
             {
                 "name": action.name,
                 "description": action.description,
                 "writes": action.writes,
+                "captain": action.captain_may(own),
                 "params_schema": _schema(action.params),
                 "example": dict(action.example),
             }

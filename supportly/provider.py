@@ -104,6 +104,9 @@ class ProviderSettings(BaseModel):
         description="Provider field -> Supportly field (`name`, `email`, `company`, `custom_attributes.plan`…) for "
         "contact sync; null takes the default mapping.",
     )
+    captain_actions: list[str] | None = Field(
+        None, description="Actions that write and that Captain may run; null allows none."
+    )
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,16 @@ class Action:
     """The provider takes an idempotency key for it, so that repeating is safe."""
     find: Callable[[Any, Call, Any], Awaitable[ActionAnswer | None]] | None = None
     """Looks for the write after an unknown outcome, by a consistent read."""
+    allowed_by: str = ""
+    """Name of the setting (true or false) that decides whether Captain may run it; else `captain_actions` does."""
+
+    def captain_may(self, settings: Mapping[str, Any]) -> bool:
+        """True when Captain may run it: what only reads always, what writes only where `settings` allow it."""
+        if not self.writes:
+            return True
+        if self.allowed_by:
+            return settings.get(self.allowed_by) is True
+        return self.name in (settings.get("captain_actions") or ())
 
 
 class NoParams(BaseModel):
@@ -173,12 +186,13 @@ def action(
     writes: bool = False,
     keyed: bool = False,
     find: Callable[[Any, Call, Any], Awaitable[ActionAnswer | None]] | None = None,
+    allowed_by: str = "",
 ) -> Callable[[ActionRun], ActionRun]:
     """Makes a method `async (self, call, params) -> ActionAnswer` an action of its provider, under its own name."""
 
     def mark(run: ActionRun) -> ActionRun:
         name = run.__name__
-        run.action = Action(name, description, params, run, example or {}, writes, keyed, find)  # type: ignore[attr-defined]
+        run.action = Action(name, description, params, run, example or {}, writes, keyed, find, allowed_by)  # type: ignore[attr-defined]
         return run
 
     return mark

@@ -369,6 +369,7 @@ async def change_settings(
 
     _check_streams(at, given.get("streams"))
     _check_mapping(at, given.get("field_mapping"))
+    _check_captain_actions(at, given.get("captain_actions"))
     stored = await provider_settings.merge(at.services.db, at.account_id, provider.id, merged)
     if "sync_interval_minutes" in given and stored.knowledge_enabled:
         await _reschedule(at, stored)
@@ -396,6 +397,18 @@ def _check_streams(at: Integration, given: Any) -> None:
             raise UnknownChoice(
                 f"{at.provider.title} has no stream `{stream[:100]}`.",
                 field=f"settings.streams.{number}",
+                allowed=allowed,
+            )
+
+
+def _check_captain_actions(at: Integration, given: Any) -> None:
+    """Only what writes needs leave, and only where no setting of its own gives it."""
+    allowed = [action.name for action in at.provider.actions.values() if action.writes and not action.allowed_by]
+    for number, action in enumerate(given if isinstance(given, list) else ()):
+        if isinstance(action, str) and action not in allowed:
+            raise UnknownChoice(
+                f"{at.provider.title} has no writing action `{action[:100]}` that is allowed here.",
+                field=f"settings.captain_actions.{number}",
                 allowed=allowed,
             )
 

@@ -14,7 +14,19 @@ from typing import NoReturn
 
 import typer
 
-from supportly.cli import actions, connecting, contacts, diagnosis, knowledge, models, settings, stacks, tables, tokens
+from supportly.cli import (
+    actions,
+    captain,
+    connecting,
+    contacts,
+    diagnosis,
+    knowledge,
+    models,
+    settings,
+    stacks,
+    tables,
+    tokens,
+)
 from supportly.cli.failing import CommandError, Exit, told
 from supportly.dev import faults
 from supportly.dev.console import Report
@@ -34,7 +46,7 @@ def _add(panel: str, verbs: Verbs, rooms: Mapping[str, typer.Typer]) -> None:
 
 _add(
     "For callers",
-    (connecting.connect, connecting.disconnect, connecting.status, knowledge.sync, knowledge.search),
+    (connecting.connect, connecting.disconnect, connecting.status, knowledge.sync, knowledge.search, captain.mcp),
     {"contact": contacts.app, "action": actions.app, "settings": settings.app},
 )
 _add(

@@ -48,13 +48,10 @@ class Place:
 
     client: Client
     me: Account
-    url: str
 
 
-def caller(account: int | None) -> Place:
-    """The API that `SUPPORTLY_API_URL` and `SUPPORTLY_API_TOKEN` name, else that of the stack that runs here."""
-    from supportly.client import Account, Client
-
+def where(account: int | None) -> tuple[str, str, int]:
+    """Address, token and account: what `SUPPORTLY_API_URL` and `SUPPORTLY_API_TOKEN` name, else the stack's."""
     url, token = os.environ.get("SUPPORTLY_API_URL", ""), os.environ.get("SUPPORTLY_API_TOKEN", "")
     facts = {} if url else _stack("stack.json")
     url, token = url or str(facts.get("api_url", "")), token or str(facts.get("admin_token", ""))
@@ -68,7 +65,15 @@ def caller(account: int | None) -> Place:
         raise CommandError(
             "SUPPORTLY_API_TOKEN is not set: `python -m supportly token create` makes one.", Exit.NOT_ALLOWED
         )
-    return Place(Client(url, token), Account(account or int(facts.get("account_id", 1))), url)
+    return url, token, account or int(facts.get("account_id", 1))
+
+
+def caller(account: int | None) -> Place:
+    """An account of the API, and a client that may speak for it."""
+    from supportly.client import Account, Client
+
+    url, token, number = where(account)
+    return Place(Client(url, token), Account(number))
 
 
 def account_id(account: int | None) -> int:

@@ -75,6 +75,8 @@ class ActionOffered(BaseModel):
     name: str
     description: str
     writes: bool
+    captain: bool = False
+    """Captain may run it: it only reads, or the settings allow it."""
     params_schema: dict[str, Any]
     example: dict[str, Any]
 

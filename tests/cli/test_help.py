@@ -16,8 +16,8 @@ from supportly.errors import SupportlyError, _tree
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/cli.md").read_text()
-WITHOUT_JSON = {"stack up", "stack demo"}
-"""They stay and tell a story; `stack.json` is what programs read."""
+WITHOUT_JSON = {"stack up", "stack demo", "mcp"}
+"""They stay: the stack tells a story (`stack.json` is what programs read), and `mcp` speaks a protocol of its own."""
 
 
 def verbs(group: click.Group, before: str = "") -> dict[str, click.Command]:

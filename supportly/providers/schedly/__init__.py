@@ -90,6 +90,7 @@ class Schedly(Bookings, FindsContacts, StreamsKnowledge):
         description="Route a lead by a routing form: to an event type with its slots, a message or another page.",
         example={"answers": {"company_size": "50"}, "start": "2026-12-01", "end": "2026-12-02", "dry_run": True},
         writes=True,
+        allowed_by="captain_scheduling_enabled",
         find=_find_routed,
     )
     async def route_lead(self, call: Call, params: RouteLead) -> ActionAnswer:

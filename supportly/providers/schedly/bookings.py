@@ -132,6 +132,7 @@ class Bookings(SchedlyProtocol):
             "attendee": {"name": "Ada Lovelace", "email": "ada@example.com", "time_zone": "Europe/London"},
         },
         writes=True,
+        allowed_by="captain_scheduling_enabled",
         find=_find_created,
     )
     async def create_booking(self, call: Call, params: CreateBooking) -> ActionAnswer:
@@ -186,6 +187,7 @@ class Bookings(SchedlyProtocol):
         description="Cancel a booking, or one seat of it.",
         example={"booking_uid": "booking-uid", "reason": "The customer asked for it"},
         writes=True,
+        allowed_by="captain_scheduling_enabled",
         find=_find_cancelled,
     )
     async def cancel_booking(self, call: Call, params: CancelBooking) -> ActionAnswer:
@@ -218,6 +220,7 @@ class Bookings(SchedlyProtocol):
         description="Move a booking to another time. The answer's id is new; `rescheduled_from` names the old one.",
         example={"booking_uid": "booking-uid", "start": "2026-12-02T09:00:00Z"},
         writes=True,
+        allowed_by="captain_scheduling_enabled",
         find=_find_rescheduled,
     )
     async def reschedule_booking(self, call: Call, params: RescheduleBooking) -> ActionAnswer:
