@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -49,7 +49,9 @@ def bound(**ids: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        _known.reset(before)
+        # A workflow that leaves a worker's memory half-way is closed in another context, which never had these ids.
+        with suppress(ValueError):
+            _known.reset(before)
 
 
 class JsonFormatter(logging.Formatter):

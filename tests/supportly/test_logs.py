@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextvars import copy_context
 
 import pytest
 
@@ -41,6 +42,16 @@ def test_an_exception_shows_its_type_and_place_only():
 def test_a_line_is_one_line():
     record = logging.LogRecord("x", logging.INFO, __file__, 1, "a\nb\u2028", None, None)
     assert "\n" not in logs.JsonFormatter().format(record)
+
+
+def test_a_block_that_is_closed_in_another_context_leaves_that_one_alone():
+    """What happens to a workflow that leaves a worker's memory half-way."""
+    block = logs.bound(request_id="r-1")
+    copy_context().run(block.__enter__)
+    with logs.bound(request_id="r-2"):
+        block.__exit__(None, None, None)
+        assert logs.known() == {"request_id": "r-2"}
+    assert logs.known() == {}
 
 
 @pytest.fixture
