@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.actions import ActionActivities
     from supportly.contracts import ids
     from supportly.contracts.operations import Conclusion, Operation
+    from workflows.steps import reason
 
 ATTEMPT: Final = timedelta(seconds=35)
 """One attempt: a few provider calls of 8 seconds each; its write lease (30 s) ends before it."""
@@ -60,16 +61,6 @@ async def promptly(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timed
         )
     except ActivityError as error:
         raise reason(error) from None
-
-
-def reason(error: ActivityError) -> ApplicationError:
-    """Our own error inside an ActivityError; one that ran out of time says so."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ApplicationError):
-            return cause
-        cause = cause.__cause__
-    return ApplicationError("The work did not end in time.", type="unavailable", non_retryable=True)
 
 
 async def recorded(run: Callable[[Any, J], Awaitable[R]], job: J) -> R:

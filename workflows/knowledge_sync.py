@@ -15,8 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.knowledge import KnowledgeActivities
     from activities.knowledge_sample import KnowledgeSampling
     from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
-    from workflows.calls import reason
     from workflows.knowledge_refinement import wake
+    from workflows.steps import UNAVAILABLE, step
 
 STRETCH: Final = timedelta(minutes=5)
 """An ingest activity plans for one minute; a page of a slow provider, and its embedding, may run over it."""
@@ -46,7 +46,7 @@ class KnowledgeSync:
     @workflow.init
     def __init__(self, job: KnowledgeJob) -> None:
         self.job = job
-        self.pages, self.moved_at = 0, workflow.now()
+        self.pages, self.ends = 0, workflow.now() + IDLE
 
     @workflow.run
     async def run(self, job: KnowledgeJob) -> KnowledgeReport:
@@ -87,8 +87,8 @@ class KnowledgeSync:
                 raise
             stretch = Stretch(counts=self.job.counts, stream_error=error.message)
         if stretch.pages != self.pages:
-            self.pages, self.moved_at = stretch.pages, workflow.now()
-        if workflow.now() + timedelta(seconds=stretch.wait_s) - self.moved_at > IDLE:
+            self.pages, self.ends = stretch.pages, workflow.now() + IDLE
+        if workflow.now() + timedelta(seconds=stretch.wait_s) > self.ends:
             stretch.stream_error = stretch.stream_error or "The provider gave no page for an hour."
         self.job = self.job.after(stretch)
         if stretch.wait_s and not stretch.stream_error:
@@ -96,12 +96,13 @@ class KnowledgeSync:
 
     async def _do(self, activity: Callable[..., Any], *args: Any, lasts: timedelta = SHORT, **options: Any) -> Any:
         options = {"retry_policy": PATIENT, **options}
-        try:
-            return await workflow.execute_activity(activity, args=args, start_to_close_timeout=lasts, **options)
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            raise reason(error) from None
+        while True:
+            try:
+                return await step(activity, *args, start_to_close_timeout=lasts, **options)
+            except ApplicationError as error:
+                # While our own database is away or workers die, the provider's eight tries are not spent.
+                if error.type != UNAVAILABLE or options["retry_policy"] is ONCE or workflow.now() > self.ends:
+                    raise
 
     @workflow.query
     def progress(self) -> KnowledgeReport:

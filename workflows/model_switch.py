@@ -13,8 +13,8 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.refinement import RefinementActivities
     from supportly.contracts.knowledge import SwitchJob, SwitchProgress
-    from workflows.calls import reason
     from workflows.knowledge_refinement import PATIENT
+    from workflows.steps import reason
 
 STEP: Final = timedelta(minutes=30)
 """Counting over all accounts, or removing the old vectors; both are repeated safely."""

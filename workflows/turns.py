@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.calls import reason
+    from workflows.steps import reason
 
 ATTEMPT: Final = timedelta(seconds=60)
 """One attempt at the provider: longer than a lease (25 s), so that a token in hand can still be stored."""

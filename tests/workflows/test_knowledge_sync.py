@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 
 from activities import schedules
 from activities.calls import Calls
+from activities.failures import to_temporal
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
 from bench import source
@@ -26,7 +27,7 @@ from bench.source import MemoryProvider, Source
 from supportly.contracts import ids
 from supportly.contracts.knowledge import Counts, Document, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.crypto import KeyRing, Vault
-from supportly.errors import NotFound, ProviderFailure, Throttled
+from supportly.errors import NotFound, ProviderFailure, Throttled, Unavailable
 from supportly.http import Outbound, Unlimited
 from supportly.settings import Settings
 from supportly.storage import knowledge, knowledge_status
@@ -416,6 +417,70 @@ class Slow:
     @activity.defn(name="knowledge_finish")
     async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:
         return KnowledgeReport(run_id=job.run_id, state=state, failed_streams=job.failed_streams)
+
+
+class Away(Slow):
+    """Activities whose database is away for the first `outage` tries, in any step."""
+
+    def __init__(self, outage, error):
+        super().__init__(6)
+        self.outage, self.error, self.tries = outage, error, Counter()
+
+    def _may_fail(self, step):
+        self.tries[step] += 1
+        if self.tries[step] <= self.outage:
+            raise to_temporal(self.error)
+
+    @activity.defn(name="knowledge_open")
+    async def open(self, job: KnowledgeJob) -> KnowledgeJob:
+        self._may_fail("open")
+        return job.model_copy(update={"streams": ["articles"]})
+
+    @activity.defn(name="knowledge_ingest")
+    async def ingest(self, job: KnowledgeJob) -> Stretch:
+        self._may_fail("ingest")
+        return Stretch(pages=1, stream_done=True)
+
+    @activity.defn(name="knowledge_sweep")
+    async def sweep(self, job: KnowledgeJob) -> Counts:
+        self._may_fail("sweep")
+        return Counts()
+
+    @activity.defn(name="knowledge_index")
+    async def index(self, job: KnowledgeJob) -> int:
+        self._may_fail("index")
+        return 0
+
+
+DATABASE, PROVIDER = Unavailable("The database is away.", retry_after=5), ProviderFailure("down", provider_status=503)
+
+
+@pytest.mark.parametrize(
+    ("outage", "error", "state", "why"),
+    [
+        (100, DATABASE, "succeeded", {}),  # eight minutes and more, in each step
+        (10_000, DATABASE, "partial", {"articles": "The database is away."}),  # an hour, and it has to end some time
+        (100, PROVIDER, "partial", {"articles": "down"}),
+    ],
+)
+async def test_our_own_outage_spends_nothing_of_the_patience_with_the_provider(outage, error, state, why):
+    away = Away(outage, error)
+    if state != "succeeded":
+        away.tries.update(dict.fromkeys(("open", "index"), outage))
+    async with (
+        await WorkflowEnvironment.start_time_skipping(
+            test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+        ) as env,
+        Worker(
+            env.client,
+            task_queue="away",
+            workflows=[KnowledgeSync],
+            activities=[away.open, away.ingest, away.sweep, away.index, away.finish],
+        ),
+    ):
+        job = KnowledgeJob(account_id=1, provider="memory")
+        report = await env.client.execute_workflow(KnowledgeSync.run, job, id="away", task_queue="away")
+    assert (report.state, report.failed_streams) == (state, why)
 
 
 @pytest.mark.parametrize(("pages", "state", "asked"), [(40, "succeeded", 41), (0, "partial", 6), (3, "partial", 8)])

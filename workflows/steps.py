@@ -1,0 +1,32 @@
+"""One activity as a step of a workflow, and what its failure says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+UNAVAILABLE: Final = "unavailable"
+"""Type of a failure that is our own: the database or Temporal was away, or workers died until time ran out."""
+
+
+async def step(activity: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Run an activity. Raises ApplicationError with the code of our error as its type, or the workflow's cancelling."""
+    try:
+        return await workflow.execute_activity(activity, args=args, **options)
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        raise reason(error) from None
+
+
+def reason(error: ActivityError) -> ApplicationError:
+    """Our own error inside an ActivityError; one that ran out of time says so."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError):
+            return cause
+        cause = cause.__cause__
+    return ApplicationError("The work did not end in time.", type=UNAVAILABLE, non_retryable=True)
