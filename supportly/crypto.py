@@ -82,6 +82,11 @@ class KeyRing:
         """Id of the key that writes."""
         return next(iter(self._keys))
 
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all keys, the one that writes first."""
+        return list(self._keys)
+
     def wrap(self, data_key: bytes, context: bytes) -> bytes:
         """Wrap a data key with the first key."""
         nonce = os.urandom(NONCE_BYTES)
@@ -102,11 +107,24 @@ class KeyRing:
         return {key_id: hmac.new(raw, purpose.encode(), sha256).digest() for key_id, raw in self._raw.items()}
 
 
+def key_of(sealed: str) -> str:
+    """Id of the key that a sealed text needs; raises CannotOpen for any other text."""
+    version, key_id, body = (*sealed.split(".", 2), "", "")[:3]
+    if version != VERSION or not key_id or not body:
+        raise CannotOpen("the value is not sealed")
+    return key_id
+
+
 class Vault:
     """Seals and opens values."""
 
     def __init__(self, keys: KeyWrap) -> None:
         self._keys = keys
+
+    @property
+    def current(self) -> str:
+        """Id of the key that seals."""
+        return self._keys.current
 
     def seal(self, plain: bytes, binding: Binding) -> str:
         """Encrypt `plain` for `binding` under a fresh data key."""

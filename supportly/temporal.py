@@ -22,6 +22,8 @@ from supportly.telemetry.interceptors import interceptors
 from supportly.telemetry.runtime import runtime
 
 ENCODING: Final = b"binary/encrypted"
+KEY_ID: Final = "encryption-key-id"
+"""Where an encrypted payload's metadata names its key."""
 PURPOSE: Final = "temporal-payload"
 
 ACCOUNT: Final = SearchAttributeKey.for_keyword(ids.ACCOUNT_ATTRIBUTE)
@@ -47,10 +49,10 @@ class EncryptionCodec(PayloadCodec):
         nonce = os.urandom(NONCE_BYTES)
         key_id = self._current.encode()
         sealed = nonce + self._keys[self._current].encrypt(nonce, payload.SerializeToString(), key_id)
-        return Payload(metadata={"encoding": ENCODING, "encryption-key-id": key_id}, data=sealed)
+        return Payload(metadata={"encoding": ENCODING, KEY_ID: key_id}, data=sealed)
 
     def _open(self, payload: Payload) -> Payload:
-        key_id = payload.metadata.get("encryption-key-id", b"")
+        key_id = payload.metadata.get(KEY_ID, b"")
         key = self._keys.get(key_id.decode(errors="replace"))
         if key is None:
             raise CannotOpen("a Temporal payload needs a key that is not in the ring")

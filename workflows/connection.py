@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Final
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -12,12 +11,8 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.connections import ConnectionActivities
     from supportly.contracts import connections as messages
-    from supportly.contracts.connections import Entity, Standing
     from workflows.maintenance import revoke_later
-    from workflows.turns import Turns, attempt, pause_after, turn
-
-IDLE: Final = timedelta(minutes=15)
-"""An entity without a connection ends after this time."""
+    from workflows.turns import IDLE, Turns, attempt, pause_after, turn
 
 
 @workflow.defn
@@ -25,30 +20,30 @@ class ConnectionWorkflow:
     """One per account and provider. Connecting, refreshing and disconnecting take turns."""
 
     @workflow.init
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: messages.Entity) -> None:
         self._key = messages.ConnectionKey(account_id=entity.account_id, provider=entity.provider)
-        self._standing = entity.standing or Standing(state="disconnected")
+        self._standing = entity.standing or messages.Standing(state="disconnected")
         self._turns, self._rejected = Turns(), entity.rejected
 
     @workflow.run
-    async def run(self, entity: Entity) -> None:
+    async def run(self, entity: messages.Entity) -> None:
         """Refresh when a token is about to end or was rejected, until there has been no connection for a while."""
         if entity.standing is None:
             async with self._turns.take():
                 await self._read()
-        while await self._wait():
+        while self._turns.renewed or await self._wait():
             async with self._turns.take():
                 if self._rejected or self._standing.is_due(workflow.now()):
                     await self._refresh()
-            if workflow.info().is_continue_as_new_suggested():
+            if self._turns.renewed or workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(Entity(**dict(self._key), standing=self._standing, rejected=self._rejected))
+                job = messages.Entity(**dict(self._key), standing=self._standing, rejected=self._rejected)
+                workflow.continue_as_new(job)
 
     async def _wait(self) -> bool:
         """Wait for the timer, a rejection or a change; False when the entity has been idle long enough."""
         seen, due = self._turns.taken, self._standing.refresh_due()
-        alive = self._standing.state in ("connected", "reconnect_required")
-        timeout = max(timedelta(0), due - workflow.now()) if due else None if alive else IDLE
+        timeout = max(timedelta(0), due - workflow.now()) if due else None if self._standing.stands else IDLE
         try:
             await workflow.wait_condition(lambda: bool(self._rejected) or self._turns.taken != seen, timeout=timeout)
         except TimeoutError:
@@ -80,7 +75,7 @@ class ConnectionWorkflow:
         self._standing = found.told(workflow.now(), asked=began) if found.version > version else found
 
     @workflow.update
-    async def authorize(self, job: messages.Authorization) -> Standing:
+    async def authorize(self, job: messages.Authorization) -> messages.Standing:
         """Exchange a received code and connect. A callback that is repeated late hears what it came to at its time."""
         async with self._turns.take():
             began = workflow.now()
@@ -90,7 +85,7 @@ class ConnectionWorkflow:
             return found
 
     @workflow.update
-    async def disconnect(self, job: messages.Disconnection) -> Standing:
+    async def disconnect(self, job: messages.Disconnection) -> messages.Standing:
         """Stop what runs, take the tokens away, and leave their revocation to a workflow of its own."""
         async with self._turns.take():
             await asyncio.sleep(await turn(ConnectionActivities.begin_disconnect, job))  # a refresh may be alive
@@ -104,7 +99,12 @@ class ConnectionWorkflow:
         """A provider answered 401 to this version."""
         self._rejected = max(self._rejected, version)
 
+    @workflow.signal
+    def renew(self) -> None:
+        """Begin a new run once nothing is under way: what it starts with is sealed with the present key."""
+        self._turns.renew()
+
     @workflow.query
-    def standing(self) -> Standing:
+    def standing(self) -> messages.Standing:
         """How the connection stands; for people in the Temporal UI."""
         return self._standing

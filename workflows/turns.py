@@ -15,6 +15,8 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from workflows.steps import reason
 
+IDLE: Final = timedelta(minutes=15)
+"""An entity without a connection ends after this time."""
 ATTEMPT: Final = timedelta(seconds=60)
 """One attempt at the provider: longer than a lease (25 s), so that a token in hand can still be stored."""
 PATIENCE: Final = timedelta(minutes=10)
@@ -35,6 +37,8 @@ class Turns:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self.taken = 0
+        self.renewed = False
+        """Set when a new run is wanted."""
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
@@ -44,6 +48,10 @@ class Turns:
                 yield
         finally:
             self.taken += 1
+
+    def renew(self) -> None:
+        """Ask for a new run; it counts as a turn, so that whoever waits for the next one looks."""
+        self.renewed, self.taken = True, self.taken + 1
 
 
 async def attempt(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timedelta | None = PATIENCE) -> R:

@@ -64,6 +64,11 @@ class Standing(BaseModel):
     retry_at: datetime | None = None
     """Set while a refresh could not be finished: when to try again."""
 
+    @property
+    def stands(self) -> bool:
+        """True while there is a connection, also one that a person has to renew."""
+        return self.state in ("connected", "reconnect_required")
+
     def refresh_due(self) -> datetime | None:
         """When the timer should refresh, or None where nothing can or need be refreshed.
 

@@ -21,6 +21,7 @@ from supportly.crypto import Binding, Vault
 from supportly.errors import AuthorizationInvalid
 from supportly.oauth import Tokens, challenge
 from supportly.storage.database import Database
+from supportly.storage.tables import binding
 from supportly.storage.tables import pending_authorizations as rows
 
 KEPT: Final = timedelta(days=1)
@@ -50,7 +51,7 @@ def _hash(state: str) -> str:
 
 
 def _binding(account_id: int, provider: str, row_id: object, name: str) -> Binding:
-    return Binding(account_id, provider, str(row_id), name)
+    return binding(rows.c[name], account_id, provider, row_id)
 
 
 async def open_attempt(
@@ -114,7 +115,7 @@ async def receive(
         found = await _find(c, account_id, provider, actor, returned, strict)
         if found is None:
             raise AuthorizationInvalid
-        binding = _binding(account_id, provider, found.id, "returned")
+        place = _binding(account_id, provider, found.id, "returned")
         if found.status != "pending":
             if found.code_hash == fingerprint:
                 return str(found.id)
@@ -134,7 +135,7 @@ async def receive(
             .values(
                 status="received",
                 code_hash=fingerprint,
-                returned=vault.seal(orjson.dumps(kept), binding),
+                returned=vault.seal(orjson.dumps(kept), place),
                 verifier=verifier,
                 by_state=bool(returned.get("state")),
             )

@@ -26,8 +26,8 @@ from supportly.crypto import Binding, Vault
 from supportly.oauth import Tokens
 from supportly.storage import authorizations
 from supportly.storage.database import Database
+from supportly.storage.tables import binding, contact_claims, contact_links, markers, revocations
 from supportly.storage.tables import connections as rows
-from supportly.storage.tables import contact_claims, contact_links, markers, revocations
 
 RETIRED: State = "disconnected"
 SEEN = (rows, func.clock_timestamp().label("read_at"))
@@ -79,7 +79,7 @@ class Connection:
 
 
 def _binding(account_id: int, provider: str, connection_id: str) -> Binding:
-    return Binding(account_id, provider, connection_id, "tokens")
+    return binding(rows.c.tokens, account_id, provider, connection_id)
 
 
 def _connection(row: Row[Any]) -> Connection:
@@ -112,8 +112,8 @@ def _connection(row: Row[Any]) -> Connection:
 
 def open_tokens(vault: Vault, connection: Connection) -> Tokens:
     """The tokens of a connection that has some. Raises CannotOpen when the row was moved or damaged."""
-    binding = _binding(connection.account_id, connection.provider, connection.connection_id)
-    plain = orjson.loads(vault.open(connection.sealed or "", binding))
+    at = _binding(connection.account_id, connection.provider, connection.connection_id)
+    plain = orjson.loads(vault.open(connection.sealed or "", at))
     return Tokens(
         access_token=plain["access_token"],
         refresh_token=plain["refresh_token"],
@@ -340,7 +340,7 @@ async def store_refreshed(
     An answer in hand beats a guess: it also ends `reconnect_required` for the reason `refresh_outcome_lost`.
     """
     at = _at(connection.account_id, connection.provider)
-    binding = _binding(connection.account_id, connection.provider, connection.connection_id)
+    place = _binding(connection.account_id, connection.provider, connection.connection_id)
     usable = or_(
         rows.c.state == "connected",
         and_(rows.c.state == "reconnect_required", rows.c.reason == "refresh_outcome_lost"),
@@ -354,7 +354,7 @@ async def store_refreshed(
                 .values(
                     state="connected",
                     reason="",
-                    tokens=vault.seal(tokens.dump(), binding),
+                    tokens=vault.seal(tokens.dump(), place),
                     facts=dict(tokens.facts),
                     scopes=list(tokens.scopes),
                     token_version=connection.version + 1,

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from supportly.crypto import Binding, Vault
 from supportly.storage.database import Database
+from supportly.storage.tables import binding
 from supportly.storage.tables import markers as rows
 
 MarkerState = Literal["new", "intended", "busy", "done", "unknown"]
@@ -28,7 +29,7 @@ class Marker:
 
 
 def _binding(account_id: int, provider: str, operation_id: str) -> Binding:
-    return Binding(account_id, provider, operation_id, "marker")
+    return binding(rows.c.result, account_id, provider, operation_id)
 
 
 async def intend(

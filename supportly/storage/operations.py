@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from supportly.crypto import Binding, Vault
 from supportly.errors import ErrorPayload, KeyReused
 from supportly.storage.database import Database
+from supportly.storage.tables import binding
 from supportly.storage.tables import operations as rows
 from supportly.telemetry import metrics
 
@@ -169,7 +170,7 @@ def _at(account_id: int, operation_id: str) -> Any:
 
 
 def _binding(account_id: int, provider: str, operation_id: object) -> Binding:
-    return Binding(account_id, provider, str(operation_id), "result")
+    return binding(rows.c.result, account_id, provider, operation_id)
 
 
 def _operation(vault: Vault, row: Row[Any], *, new: bool = False) -> Operation:

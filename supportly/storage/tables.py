@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -16,16 +17,50 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-OUTSIDE_TENANCY: Final = ("api_tokens", "rate_buckets", "knowledge_models", "alembic_version")
+from supportly.crypto import Binding, key_of
+
+OUTSIDE_TENANCY: Final = ("api_tokens", "rate_buckets", "knowledge_models", "key_rotations", "alembic_version")
 """Tables that belong to no account, or are read before the account is known (a token tells it)."""
 
 metadata = MetaData()
+
+
+class Sealed(TypeDecorator[str]):
+    """Text that `supportly.crypto` has sealed, bound to the row's account, provider, `owner` column and `field`.
+
+    Nothing else gets in. Rotation of keys finds what it has to seal anew by this type.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, owner: str, field: str) -> None:
+        super().__init__()
+        self.owner, self.field = owner, field
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:
+        """The value, when it is sealed; raises CannotOpen for anything that would stand here in the clear."""
+        if value is not None:
+            key_of(value)
+        return value
+
+
+def binding(column: Column[Any], account_id: int, provider: str, owner: object) -> Binding:
+    """Where the value of a sealed column belongs; `owner` is the value of the column that its type names."""
+    return Binding(account_id, provider, str(owner), cast("Sealed", column.type).field)
+
+
+def sealed_columns() -> Iterator[Column[Any]]:
+    """Every column that holds sealed text, table by table."""
+    for table in metadata.sorted_tables:
+        yield from (column for column in table.columns if isinstance(column.type, Sealed))
 
 
 def _account() -> Column[int]:
@@ -69,10 +104,10 @@ pending_authorizations = Table(
     Column("token_url", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("code_challenge", Text),
-    Column("verifier", Text),
+    Column("verifier", Sealed("id", "verifier")),
     Column("replace", Boolean, nullable=False),
     Column("status", Text, nullable=False),
-    Column("returned", Text),
+    Column("returned", Sealed("id", "returned")),
     Column("code_hash", Text),
     Column("by_state", Boolean, nullable=False, server_default=text("false")),
     Column("outcome", JSONB),
@@ -94,7 +129,7 @@ connections = Table(
     Column("account_name", Text, nullable=False),
     Column("facts", JSONB, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
-    Column("tokens", Text),
+    Column("tokens", Sealed("connection_id", "tokens")),
     Column("token_url", Text, nullable=False),
     Column("refreshable", Boolean, nullable=False),
     Column("token_version", BigInteger, nullable=False),
@@ -119,7 +154,7 @@ revocations = Table(
     Column("connection_id", UUID(as_uuid=True), nullable=False),
     Column("tenant_key", Text, nullable=False),
     Column("facts", JSONB, nullable=False),
-    Column("tokens", Text),
+    Column("tokens", Sealed("connection_id", "tokens")),
     Column("status", Text, nullable=False),
     _moment("created_at", now=True),
     _moment("finished_at"),
@@ -171,7 +206,7 @@ operations = Table(
     Column("key_hash", Text),
     Column("request_hash", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("result", Text),
+    Column("result", Sealed("id", "result")),
     Column("error", JSONB),
     _moment("created_at", now=True),
     _moment("finished_at"),
@@ -188,8 +223,17 @@ markers = Table(
     Column("generation", Integer, nullable=False),
     Column("state", Text, nullable=False),
     _moment("lease_until"),
-    Column("result", Text),
+    Column("result", Sealed("operation_id", "marker")),
     _moment("created_at", now=True),
     _moment("finished_at"),
 )
 """Committed before a write goes to a provider: `intended`, then `done` with its sealed result, or `unknown`."""
+
+key_rotations = Table(
+    "key_rotations",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    _moment("began_at", now=True),
+    _moment("finished_at"),
+)
+"""When stored secrets and running workflows were brought to a key: what was sealed before may need an older one."""

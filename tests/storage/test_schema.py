@@ -1,5 +1,6 @@
 """Migrations and models agree, and no tenant sees another's rows."""
 
+import base64
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -22,15 +23,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.exc import ProgrammingError
 
+from supportly.crypto import Binding, KeyRing, Vault
 from supportly.storage import knowledge_tables, migrate
 from supportly.storage.database import Database
-from supportly.storage.tables import OUTSIDE_TENANCY, metadata
+from supportly.storage.tables import OUTSIDE_TENANCY, Sealed, metadata
 
 assert knowledge_tables  # it adds its tables to `metadata`
 TENANTS = [table for table in metadata.sorted_tables if table.name not in OUTSIDE_TENANCY]
 
 
+SEALED = Vault(KeyRing("k1:" + base64.urlsafe_b64encode(bytes(32)).decode())).seal(b"x", Binding(1, "acme", "x", "x"))
 VALUES = (
+    (Sealed, lambda kind: SEALED),
     (UUID, lambda kind: uuid.uuid4()),
     (JSONB, lambda kind: {}),
     (ARRAY, lambda kind: []),
