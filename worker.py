@@ -22,6 +22,7 @@ from activities.actions import ActionActivities
 from activities.calls import Calls
 from activities.connections import ConnectionActivities
 from activities.contacts import ContactActivities
+from activities.events import EventActivities
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
 from activities.refinement import Encoders, RefinementActivities
@@ -40,6 +41,7 @@ from workflows.connection import ConnectionWorkflow
 from workflows.contact_activity import ContactActivity
 from workflows.contact_lookup import ContactLookup
 from workflows.contact_sync import ContactSync
+from workflows.event_delivery import EventDelivery
 from workflows.knowledge_refinement import KnowledgeRefinement
 from workflows.knowledge_schedule import KnowledgeSchedule
 from workflows.knowledge_sync import KnowledgeSync
@@ -49,7 +51,7 @@ from workflows.provider_action import ProviderAction
 
 WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
     ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
-    ids.CONNECTIONS: [ConnectionWorkflow, Revocation],
+    ids.CONNECTIONS: [ConnectionWorkflow, Revocation, EventDelivery],
     ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
     ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch],
 }
@@ -75,6 +77,7 @@ class Activities:
         self.sampling = KnowledgeSampling(calls)
         self.contacts = ContactActivities(calls, Platform(outbound, settings.supportly_api_url, token))
         self.actions = ActionActivities(calls)
+        self.events = EventActivities(calls.db, outbound, settings)
         self.refinement = RefinementActivities(
             calls.db, calls.client, Encoders(settings, outbound), self.knowledge.quiet
         )
@@ -93,6 +96,7 @@ class Activities:
                 self.connections.retire,
                 self.connections.revoke,
                 self.connections.destroy,
+                *self.events.all(),
             ],
             ids.KNOWLEDGE: [*self.knowledge.all(), self.sampling.sample],
             ids.REFINEMENT: self.refinement.all(),

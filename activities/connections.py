@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from temporalio import activity
 
 from activities.calls import Calls
+from activities.events import hand_over
 from activities.failures import translated
 from supportly.contracts.connections import (
     Authorization,
@@ -99,17 +100,22 @@ class ConnectionActivities:
         before is answered again.
         """
         with translated():
-            row = await authorizations.begin_exchange(self.db, self.vault, job.account_id, job.provider, job.pending_id)
-            if row is None:
-                return await self._earlier_outcome(job)
-            provider = self.calls.provider(job.provider)
-            try:
-                return await self._connect(job, provider, row)
-            except SupportlyError as error:
-                if not error.retryable or (row.tokens is None and not await self._has_tokens(job)):
-                    await self._fail(job, error)
-                    error.retryable = False
-                raise
+            standing = await self._exchanged(job)
+            await self._hand_over(job)
+            return standing
+
+    async def _exchanged(self, job: Authorization) -> Standing:
+        row = await authorizations.begin_exchange(self.db, self.vault, job.account_id, job.provider, job.pending_id)
+        if row is None:
+            return await self._earlier_outcome(job)
+        provider = self.calls.provider(job.provider)
+        try:
+            return await self._connect(job, provider, row)
+        except SupportlyError as error:
+            if not error.retryable or (row.tokens is None and not await self._has_tokens(job)):
+                await self._fail(job, error)
+                error.retryable = False
+            raise
 
     async def _connect(self, job: Authorization, provider: Provider, row: Received) -> Standing:
         now, began = datetime.now(UTC), time.monotonic()
@@ -201,6 +207,7 @@ class ConnectionActivities:
                 metrics.REFRESHES.labels(job.provider, error.own_code).inc()
                 raise
             metrics.REFRESHES.labels(job.provider, outcome).inc()
+            await self._hand_over(job)
             return standing
 
     async def _fenced(self, job: RefreshAttempt) -> tuple[Standing, str]:
@@ -390,6 +397,10 @@ class ConnectionActivities:
         """Destroy tokens that could not be revoked within a day."""
         with translated():
             await connections.close_revocation(self.db, job.account_id, job.revocation_id, "expired")
+
+    async def _hand_over(self, job: ConnectionKey) -> None:
+        """What the change wrote for Supportly goes on its way; last, so that nothing else waits for it."""
+        await hand_over(self.db, self.calls.client, self.settings, job.account_id)
 
     def _client(self, provider: Provider) -> Client:
         found = self.settings.client(provider.id)

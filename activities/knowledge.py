@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from activities import schedules
 from activities.calls import Calls
+from activities.events import hand_over
 from activities.failures import beating, translated
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
@@ -202,6 +203,7 @@ class KnowledgeActivities:
             gone = await self._gone(job, stream, missing.first_time) if missing.first_time else []
             before = await knowledge.counts(self.db, job)
             await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
+            await hand_over(self.db, self.calls.client, self.settings, job.account_id)
             after = await knowledge.counts(self.db, job)
             metrics.DOCUMENTS.labels(job.provider, "deleted").inc(max(0, after.deleted - before.deleted))
             return after
@@ -235,6 +237,7 @@ class KnowledgeActivities:
             held = await knowledge.finish_run(self.db, job, state)
             counts = await knowledge.counts(self.db, job)
             unrefined = await self._unrefined(job.account_id)
+            await hand_over(self.db, self.calls.client, self.settings, job.account_id)
         return KnowledgeReport(
             run_id=job.run_id,
             state=state,

@@ -20,6 +20,10 @@ ADDRESS = r"^(\S*:\d{1,5})?$"
 """`host:port`, or nothing."""
 
 
+EVENTS = ("connection.needs_attention", "connection.recovered", "knowledge.synced", "knowledge.deletions_held")
+"""The kinds of events that there are (a test compares them with `contracts.events`)."""
+
+
 class ClientCredentials(BaseSettings):
     """The OAuth client of one provider: `SUPPORTLY_{PROVIDER}_CLIENT_ID` and `…_CLIENT_SECRET`."""
 
@@ -74,6 +78,11 @@ class Settings(BaseSettings):
         "compatible", description="`strict` demands `state` in the callback; `compatible` finds the one live attempt."
     )
     sandbox_url: str = Field("", description="Sends every provider host to this sandbox instead of the internet.")
+    events_url: str = Field("", description="Where Supportly takes signed events; empty sends none.")
+    events_secrets: SecretStr = Field(
+        SecretStr(""), description="Secrets `whsec_…` that sign events, separated by commas; each of them signs."
+    )
+    events: str = Field(",".join(EVENTS), description="Kinds of events that are sent, separated by commas.")
     provider_timeout_s: float = Field(
         8.0, gt=0, description="Total seconds for one provider call, so that two fit into the default wait."
     )
@@ -139,6 +148,39 @@ class Settings(BaseSettings):
         if self.sandbox_url:
             raise ValueError("production talks to real providers: unset SUPPORTLY_SANDBOX_URL")
         return self
+
+    @model_validator(mode="after")
+    def _events_can_be_sent(self) -> Self:
+        if unknown := sorted(self.event_kinds - set(EVENTS)):
+            raise ValueError(f"SUPPORTLY_EVENTS names {', '.join(unknown)}; there are {', '.join(EVENTS)}")
+        if not self.events_url:
+            return self
+        if not self.events_url.startswith(("https://", "http://")):
+            raise ValueError("SUPPORTLY_EVENTS_URL is no address: it begins with https://")
+        if self.environment == "production" and not self.events_url.startswith("https://"):
+            raise ValueError("production sends events over https only: change SUPPORTLY_EVENTS_URL")
+        if not self.event_keys:
+            raise ValueError("events are signed: set SUPPORTLY_EVENTS_SECRETS, or unset SUPPORTLY_EVENTS_URL")
+        return self
+
+    @property
+    def event_kinds(self) -> frozenset[str]:
+        """The kinds of events that are sent."""
+        return frozenset(filter(None, (kind.strip() for kind in self.events.split(","))))
+
+    @property
+    def event_keys(self) -> list[bytes]:
+        """The keys that sign events. Raises ValueError for a secret that is none."""
+        keys = []
+        for secret in filter(None, (text.strip() for text in self.events_secrets.get_secret_value().split(","))):
+            try:
+                key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+                raise ValueError("SUPPORTLY_EVENTS_SECRETS: each is `whsec_` and 24 to 64 bytes in base64")
+            keys.append(key)
+        return keys
 
     def client(self, provider: str) -> ClientCredentials:
         """The OAuth client of `provider`; empty strings where the environment has none."""

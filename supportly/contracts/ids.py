@@ -70,6 +70,11 @@ def schedule(account_id: int, provider: str) -> str:
     return f"{_root(account_id, provider)}/knowledge/schedule"
 
 
+def event(account_id: int, provider: str, event_id: str) -> str:
+    """Id of the one delivery of an event."""
+    return f"{_root(account_id, provider)}/event/{event_id}"
+
+
 def refinement(account_id: int) -> str:
     """Id of the one run that gives an account's chunks their refined vectors."""
     return f"acct/{account_id}/refinement"

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from supportly.contracts.connections import Standing, State
 from supportly.crypto import Binding, Vault
 from supportly.oauth import Tokens
-from supportly.storage import authorizations
+from supportly.storage import authorizations, events
 from supportly.storage.database import Database
 from supportly.storage.tables import binding, contact_claims, contact_links, markers, revocations
 from supportly.storage.tables import connections as rows
@@ -247,6 +247,8 @@ async def place(
             .values(status="void", tokens=None, finished_at=func.now())
         )
         placed = _connection(row)
+        if old and old.state == "reconnect_required":
+            await _recovered(c, placed)
         await authorizations.finish_in(
             c,
             account_id,
@@ -256,6 +258,12 @@ async def place(
             provider=provider,
         )
         return Placed(placed, old.generation if old and alive and not same else None)
+
+
+async def _recovered(c: AsyncConnection, now: Connection) -> None:
+    """Tell that nobody has to connect again."""
+    data = {"state": now.state, "connection_id": now.connection_id}
+    await events.note(c, now.account_id, now.provider, "connection.recovered", data)
 
 
 async def _forget_records(c: AsyncConnection, account_id: int, provider: str, old: Connection) -> None:
@@ -346,6 +354,7 @@ async def store_refreshed(
         and_(rows.c.state == "reconnect_required", rows.c.reason == "refresh_outcome_lost"),
     )
     async with db.tenant(connection.account_id) as c:
+        before = (await c.execute(select(rows.c.state).where(at).with_for_update())).scalar_one_or_none()
         row = (
             await c.execute(
                 update(rows)
@@ -369,7 +378,10 @@ async def store_refreshed(
                 .returning(*SEEN)
             )
         ).one_or_none()
-    return _connection(row) if row else None
+        stored = _connection(row) if row else None
+        if stored and before == "reconnect_required":
+            await _recovered(c, stored)
+    return stored
 
 
 async def end_attempt(db: Database, account_id: int, provider: str, *, attempt: str) -> None:
@@ -385,11 +397,17 @@ async def end_attempt(db: Database, account_id: int, provider: str, *, attempt: 
 async def require_reconnect(db: Database, account_id: int, provider: str, *, version: int, reason: str) -> None:
     """Say that a person has to connect again, unless a newer version stands. Cursors and settings stay."""
     async with db.tenant(account_id) as c:
-        await c.execute(
-            update(rows)
-            .where(_at(account_id, provider), rows.c.token_version == version, rows.c.state == "connected")
-            .values(state="reconnect_required", reason=reason)
-        )
+        lost = (
+            await c.execute(
+                update(rows)
+                .where(_at(account_id, provider), rows.c.token_version == version, rows.c.state == "connected")
+                .values(state="reconnect_required", reason=reason)
+                .returning(rows.c.connection_id)
+            )
+        ).scalar_one_or_none()
+        if lost is not None:
+            data = {"state": "reconnect_required", "reason": reason, "connection_id": str(lost)}
+            await events.note(c, account_id, provider, "connection.needs_attention", data)
 
 
 async def prove(db: Database, account_id: int, provider: str, *, version: int) -> None:

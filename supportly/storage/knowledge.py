@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.knowledge import Counts, KnowledgeJob
 from supportly.errors import Conflict
+from supportly.storage import events
 from supportly.storage.database import Database, do, rows
 from supportly.storage.knowledge_chunks import delete_chunks
 
@@ -246,11 +247,11 @@ async def counts(db: Database, job: KnowledgeJob) -> Counts:
 async def finish_run(db: Database, job: KnowledgeJob, state: str) -> int:
     """Close the run's row and answer how many documents its sweeps hold back. Closing twice changes nothing."""
     async with db.tenant(job.account_id) as c:
-        await do(
+        closed = await rows(
             c,
-            "update sync_runs set state = %(state)s, finished_at = now(), "
+            "update sync_runs set state = %(state)s, finished_at = now(), "  # noqa: S608 (our own names)
             "failed_streams = failed_streams || %(f)s::jsonb "
-            "where account_id = %(a)s and run_id = %(r)s and state = 'running'",
+            f"where account_id = %(a)s and run_id = %(r)s and state = 'running' returning {', '.join(COUNTS)}",
             place(job) | {"state": state, "f": orjson.dumps(job.failed_streams).decode()},
         )
         [(held,)] = await rows(
@@ -259,6 +260,10 @@ async def finish_run(db: Database, job: KnowledgeJob, state: str) -> int:
             "where account_id = %(a)s and provider = %(p)s and status = 'held'",
             place(job),
         )
+        if closed:
+            counts = dict(zip(COUNTS, closed[0], strict=True))
+            data = {"run_id": job.run_id, "trigger": job.trigger, "state": state, "counts": counts, "held": int(held)}
+            await events.note(c, job.account_id, job.provider, "knowledge.synced", data)
         return int(held)
 
 

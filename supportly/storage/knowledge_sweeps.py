@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.knowledge import KnowledgeJob
 from supportly.errors import Conflict, NotFound
+from supportly.storage import events
 from supportly.storage.database import Database, do, rows
 from supportly.storage.knowledge import UNDO_FOR, Superseded, forget_seen, place, still_ours
 from supportly.storage.knowledge_chunks import drop_indexes
@@ -167,6 +168,8 @@ async def _hold(c: AsyncConnection, at: dict[str, Any], ids: list[uuid.UUID], to
             "values (%(a)s, %(r)s, %(s)s, %(p)s, %(ids)s::uuid[], %(n)s, 'held')",
             values,
         )
+        counted = {"run_id": str(at["r"]), "stream": at["s"], "documents": len(ids), "of_total": total}
+        await events.note(c, at["a"], at["p"], "knowledge.deletions_held", counted)
 
 
 async def _void_hold(c: AsyncConnection, at: dict[str, Any]) -> None:

@@ -214,6 +214,21 @@ operations = Table(
     Index("operations_workflow", "account_id", "workflow_id"),
 )
 
+outgoing_events = Table(
+    "outgoing_events",
+    metadata,
+    _account(),
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("status", Text, nullable=False),
+    _moment("created_at", now=True),
+    _moment("finished_at"),
+    Index("outgoing_events_pending", "account_id", postgresql_where=text("status = 'pending'")),
+)
+"""What Supportly is to be told; its id is the `webhook-id` of every attempt."""
+
 markers = Table(
     "markers",
     metadata,

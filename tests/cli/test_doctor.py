@@ -34,6 +34,7 @@ def test_a_service_that_works_has_nothing_to_mend(look) -> None:
         assert found[check]["state"] == "ok", found[check]
     assert found["keys"]["state"] == "warn"  # the development key, which anyone can guess
     assert found["refined tier"]["state"] == "skipped"
+    assert found["events"]["state"] == "skipped"
 
 
 def test_people_see_marks_and_a_summary(supportly) -> None:
@@ -52,11 +53,13 @@ def test_what_is_away_is_found(look, monkeypatch) -> None:
     monkeypatch.setenv("SUPPORTLY_TEMPORAL_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("SUPPORTLY_SUPPORTLY_API_URL", "http://127.0.0.1:1/api/v1")
     monkeypatch.delenv("SUPPORTLY_SANDBOX_URL")
+    monkeypatch.setenv("SUPPORTLY_EVENTS_URL", "http://127.0.0.1:1/events")
+    monkeypatch.setenv("SUPPORTLY_EVENTS_SECRETS", "whsec_" + "A" * 32)
     monkeypatch.setenv("SUPPORTLY_HUBSPOT_CLIENT_SECRET", "")
     monkeypatch.setenv("SUPPORTLY_PIPEDRIVE_CLIENT_ID", "")
     monkeypatch.setenv("SUPPORTLY_PIPEDRIVE_CLIENT_SECRET", "")
     found = look()
-    for check in ("database", "temporal", "supportly", "provider hubspot", "provider stripe"):
+    for check in ("database", "temporal", "supportly", "events", "provider hubspot", "provider stripe"):
         assert found[check]["state"] == "fail", found[check]
     assert "SUPPORTLY_HUBSPOT_CLIENT_SECRET is empty" in found["provider hubspot"]["says"]
     assert "cannot be reached" in found["provider stripe"]["says"]

@@ -3,7 +3,8 @@
 import pytest
 
 from supportly.errors import Conflict, NotFound
-from supportly.storage import knowledge_status, knowledge_sweeps
+from supportly.settings import EVENTS
+from supportly.storage import events, knowledge_status, knowledge_sweeps
 
 
 async def test_missing_twice_in_a_row_goes(base, articles):
@@ -196,3 +197,20 @@ async def test_what_came_back_before_it_was_rejected_may_vanish_again(base, arti
     await base.sync()
     assert "topic0" not in await base.names()
     assert "topic1" in await base.names()
+
+
+async def test_a_hold_is_told_once_and_each_run_when_it_ends(base, articles):
+    job = await _held(base, articles)
+    told = await events.pending(base.db, job.account_id, EVENTS)
+    held = [event for event in told if event.kind == "knowledge.deletions_held"]
+    assert [event.data for event in held] == [
+        {"run_id": job.run_id, "stream": "articles", "documents": 8, "of_total": 20}
+    ]
+    synced = [event.data for event in told if event.kind == "knowledge.synced"]
+    assert len(synced) == 3
+    assert synced[-1]["run_id"] == job.run_id
+    assert synced[-1]["held"] == 8
+    # The same hold, met again by the next run, is no news.
+    await base.sync()
+    told = await events.pending(base.db, job.account_id, EVENTS)
+    assert sum(event.kind == "knowledge.deletions_held" for event in told) == 1

@@ -128,6 +128,8 @@ def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
         "lease_s": "4",
         "rate_factor": "1000",  # the proofs are about tokens and crashes; limits have tests of their own
         "graceful_shutdown_s": "5",
+        "events_url": f"{sandbox_url}/_receiver/events",
+        "events_secrets": app.doubles["receiver"].settings["secret"],
         "refined_model": "off",
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SUPPORTLY_", "TEMPORAL_"))}

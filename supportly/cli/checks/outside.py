@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from supportly import providers
 from supportly.cli.checks.finding import LOOK_S, Finding, fail, ok, skipped, warn
 from supportly.errors import NotFound, ProviderFailure, SupportlyError
-from supportly.http import Outbound
+from supportly.http import Outbound, allowed_host
 from supportly.platform import Platform
 from supportly.provider import Provider
 from supportly.settings import Settings
@@ -22,7 +22,7 @@ async def check(settings: Settings, outbound: Outbound, account_id: int) -> list
     """All findings, providers in the order of the registry."""
     redirects = _redirects(settings)
     hosts = await asyncio.gather(*(_provider(p, settings, outbound) for p in providers.PROVIDERS if p.available))
-    return [redirects, *hosts, await _supportly(settings, outbound, account_id)]
+    return [redirects, *hosts, await _supportly(settings, outbound, account_id), await _events(settings, outbound)]
 
 
 def _redirects(settings: Settings) -> Finding:
@@ -86,3 +86,21 @@ async def _supportly(settings: Settings, outbound: Outbound, account_id: int) ->
     except SupportlyError as error:
         return fail("supportly", f"{where}: {error.message}", "Check SUPPORTLY_SUPPORTLY_API_URL, and that it is up.")
     return ok("supportly", f"{where} knows our token")
+
+
+async def _events(settings: Settings, outbound: Outbound) -> Finding:
+    """Whether the receiver of events can be reached; it is asked for nothing, so any answer will do."""
+    url = settings.events_url
+    if not url:
+        return skipped("events", "Supportly is told nothing: SUPPORTLY_EVENTS_URL is empty")
+    if settings.environment == "production" and not allowed_host(url, [urlsplit(url).hostname or ""]):
+        return fail("events", f"{url} is refused", "It has to be https on a named host and its usual port.")
+    try:
+        await outbound.send("GET", url, timeout_s=LOOK_S)
+    except ProviderFailure as error:
+        if not error.sent or error.status == 504:
+            return fail("events", f"{url} cannot be reached", "Check SUPPORTLY_EVENTS_URL; events wait for a day.")
+    kinds = len(settings.event_kinds)
+    return ok(
+        "events", f"{url} answers; it is told {kinds} kinds of events, signed with {len(settings.event_keys)} secrets"
+    )
