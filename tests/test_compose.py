@@ -49,6 +49,26 @@ def test_every_lasting_service_has_a_health_check_and_restarts(compose: dict[str
     assert {name for name in lasting if "healthcheck" not in compose["services"][name]} == {"temporal-ui"}
 
 
+def test_every_lasting_service_has_limits_and_ours_no_rights(compose: dict[str, Any]) -> None:
+    for name, one in compose["services"].items():
+        if one["restart"] == "unless-stopped":
+            assert set(one["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
+        if "build" in one:
+            assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"]), name
+    stopping = float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s"))
+    assert stopping > Settings.model_fields["graceful_shutdown_s"].default
+
+
+def test_the_image_runs_as_nobody_and_says_how_it_is() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER [1-9]\d+$", image, re.MULTILINE)
+    assert "HEALTHCHECK" in image
+    rooms = set(re.findall(r"^COPY (\S+) ", image, re.MULTILINE))
+    assert rooms - {"--from=packages"} <= set(
+        re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    )
+
+
 def test_temporal_is_set_up_as_the_stack_sets_it_up(compose: dict[str, Any]) -> None:
     dynamic = yaml.safe_load(compose["configs"]["temporal-dynamic"]["content"])
     assert {name: str(values[0]["value"]).lower() for name, values in dynamic.items()} == DYNAMIC_CONFIG
@@ -60,6 +80,7 @@ def test_temporal_is_set_up_as_the_stack_sets_it_up(compose: dict[str, Any]) -> 
 
 def test_every_setting_exists_and_the_example_names_all_that_is_demanded(compose: dict[str, Any]) -> None:
     known = {f"SUPPORTLY_{name.upper()}" for name in Settings.model_fields} | {"SUPPORTLY_READY_FILE"}
+    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}  # OpenTelemetry's own
     clients = {f"SUPPORTLY_{provider.id.upper()}_CLIENT_{part}" for provider in PROVIDERS for part in ("ID", "SECRET")}
     assert clients <= compose["services"]["api"]["environment"].keys()
     known |= clients
