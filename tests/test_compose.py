@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from supportly.dev.stack import ROOT
+from supportly.dev.stack import KEEP_ALIVE_S, ROOT
 from supportly.dev.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
@@ -94,3 +94,8 @@ def test_the_image_holds_every_room_that_runs() -> None:
     copied = set(re.findall(r"^COPY (\w+(?:\.py)?) ", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert {"supportly", "workflows", "activities", "api", "sandbox", "worker.py"} <= copied
     assert Path(ROOT / "requirements.lock").exists()
+
+
+def test_the_image_keeps_idle_connections_as_long_as_the_stack() -> None:
+    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2])
+    assert command[command.index("--timeout-keep-alive") + 1] == str(KEEP_ALIVE_S)
