@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 import httpx
 import orjson
 
+from supportly.body import ENCODINGS, Reader
 from supportly.errors import (
     InvalidInput,
     NotFound,
@@ -283,10 +284,14 @@ class Outbound:
             follow_redirects=False,
             timeout=timeout_s,
             trust_env=False,
-            headers={"User-Agent": "supportly-integrations", "Accept": "application/json"},
+            headers={
+                "User-Agent": "supportly-integrations",
+                "Accept": "application/json",
+                "Accept-Encoding": ENCODINGS,
+            },
         )
         self.timeout_s = timeout_s
-        self.max_bytes = max_bytes
+        self._reader = Reader(max_bytes)
 
     async def send(
         self,
@@ -333,7 +338,7 @@ class Outbound:
             async with asyncio.timeout(timeout_s):
                 response = await self._client.send(request, stream=True)
                 try:
-                    body = await self._read(response)
+                    body = await self._reader.read(response)
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
@@ -344,17 +349,6 @@ class Outbound:
             raise ProviderFailure("The connection to the provider broke before its answer.", transient=True) from None
         path = urlsplit(str(request.url)).path
         return Answer(response.status_code, response.headers, body, request.method, path)
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        body = bytearray()
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > self.max_bytes:
-                raise ProviderFailure(
-                    f"The provider's answer is larger than {self.max_bytes} bytes.",
-                    provider_status=response.status_code,
-                )
-        return bytes(body)
 
     async def aclose(self) -> None:
         """Close all connections."""
