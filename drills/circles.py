@@ -9,7 +9,6 @@ import httpx
 
 from drills.caller import Account
 from drills.stage import Stage
-from drills.tally import Tally
 from tests.providers.seeds import SEEDS
 
 STREAMS: Final = {
@@ -33,43 +32,36 @@ MOST_REQUESTS: Final = 60
 NO_TOKEN: Final = r"(?!.*token).*"
 
 
-async def circle(stage: Stage, account: Account, provider: str, tries: int, tally: Tally) -> None:
-    """Sync `tries` times from a listing that stays on its page, and after each once in peace."""
-    await _prepare(stage, account, provider)
-    whole = await _synced(account, provider)
-    assert whole["state"] == "succeeded", f"{provider}, undisturbed: {whole}"
+async def circle(stage: Stage, account: Account, provider: str) -> tuple[str, list[str]]:
+    """Sync from a listing that stays on its page, and then in peace; answers how it ended, and what was wrong."""
+    problems: list[str] = []
     documents = await _documents(account, provider)
-    for _ in range(tries):
-        problems: list[str] = []
-        since = (await asyncio.to_thread(stage.requests, provider=provider))[-1]["n"]
-        fault = {"provider": provider, "replay": True, "path": NO_TOKEN, "times": -1}
-        [number] = (await asyncio.to_thread(stage.control, "POST", "/faults", json=fault))["ids"]
-        try:
-            run = await _synced(account, provider)
-        except (TimeoutError, httpx.HTTPError) as error:
-            tally.add("wrong", lost=1, cause=f"{provider}: the sync did not end: {type(error).__name__}")
-            return
-        finally:
-            await asyncio.to_thread(stage.control, "DELETE", "/faults", params={"id": number})
-        sent = len(await asyncio.to_thread(stage.requests, provider=provider, since=since))
-        if run["state"] == "partial" and not any(run["failed_streams"].values()):
-            problems.append(f"partial without a reason: {run}")
-        if run["state"] not in ("partial", "failed", "succeeded"):
-            problems.append(f"ended as {run['state']}")
-        if sent > MOST_REQUESTS:
-            problems.append(f"{sent} requests were sent")
-        if (left := await _documents(account, provider)) != documents:
-            problems.append(f"{left} documents are left of {documents}")
-        calm = await _synced(account, provider)
-        if calm["state"] != "succeeded" or await _documents(account, provider) != documents:
-            problems.append(f"the sync after it ended as {calm}")
-        if problems:
-            tally.add("wrong", lost=1, cause=f"{provider}, repeating_cursor: {'; '.join(problems)}")
-        else:
-            tally.add("stopped_and_said_so" if run["state"] != "succeeded" else "came_to_an_end")
+    since = (await asyncio.to_thread(stage.requests, provider=provider))[-1]["n"]
+    fault = {"provider": provider, "replay": True, "path": NO_TOKEN, "times": -1}
+    [number] = (await asyncio.to_thread(stage.control, "POST", "/faults", json=fault))["ids"]
+    try:
+        run = await _synced(account, provider)
+    except (TimeoutError, httpx.HTTPError) as error:
+        return "no_end", [f"the sync did not end: {type(error).__name__}"]
+    finally:
+        await asyncio.to_thread(stage.control, "DELETE", "/faults", params={"id": number})
+    sent = len(await asyncio.to_thread(stage.requests, provider=provider, since=since))
+    if run["state"] == "partial" and not any(run["failed_streams"].values()):
+        problems.append(f"partial without a reason: {run}")
+    if run["state"] not in ("partial", "failed", "succeeded"):
+        problems.append(f"ended as {run['state']}")
+    if sent > MOST_REQUESTS:
+        problems.append(f"{sent} requests were sent")
+    if (left := await _documents(account, provider)) != documents:
+        problems.append(f"{left} documents are left of {documents}")
+    calm = await _synced(account, provider)
+    if calm["state"] != "succeeded" or await _documents(account, provider) != documents:
+        problems.append(f"the sync after it ended as {calm}")
+    return "stopped_and_said_so" if run["state"] != "succeeded" else "came_to_an_end", problems
 
 
-async def _prepare(stage: Stage, account: Account, provider: str) -> None:
+async def prepare(stage: Stage, account: Account, provider: str) -> None:
+    """Nine records on five pages, synced once in peace."""
     stream = STREAMS[provider]
     seed = SEEDS[provider].streams[stream]
     records = [seed.make(number, f"Title {number}", f"Text of {number}.") for number in RECORDS]
@@ -79,6 +71,13 @@ async def _prepare(stage: Stage, account: Account, provider: str) -> None:
     if provider == "slack":
         chosen |= {"channels": ["C0GENERAL"]}  # where the seeds write
     (await account.call("PUT", f"/{provider}/settings", json={"settings": chosen})).raise_for_status()
+    whole = await _synced(account, provider)
+    assert whole["state"] == "succeeded", f"{provider}, undisturbed: {whole}"
+
+
+async def close(stage: Stage, provider: str) -> None:
+    """Pages of the usual size again."""
+    await asyncio.to_thread(stage.control, "POST", f"/{provider}/settings", json={"page_size_max": None})
 
 
 async def _synced(account: Account, provider: str) -> dict[str, Any]:

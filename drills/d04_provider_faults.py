@@ -11,17 +11,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
-import httpx
 import psutil
 
 from bench.figures import percentile
+from drills import circles
 from drills.asked import READS, Asking, Cast
 from drills.caller import Account
-from drills.circles import circle
 from drills.drill import Drill
-from drills.faced import KINDS, Facing, Kind, undisturbed
+from drills.faced import KINDS, Facing, Kind, face_all, undisturbed
 from drills.stage import Stage, staged
 from drills.tally import Tally
 from drills.weather import WEATHER, Weather
@@ -31,8 +31,6 @@ from worker import CONCURRENCY
 
 TRIES: Final = len(READS) * len(WEATHER) * len(KINDS)
 FIRST_CONTACT: Final = 800_000
-SIDE_BY_SIDE: Final = 150
-"""Tries at a time: more than the worker has slots, because most of them wait."""
 MEMORY_MB: Final = 250.0
 """By which the worker may grow over a run: what a few large answers take at once, and what a worker keeps of a
 thousand workflows. An answer that was read whole would take 200 MB by itself."""
@@ -69,35 +67,32 @@ async def run(tally: Tally) -> None:
         people["hubspot"] += [(a, True) for a in waiting]
         await asyncio.to_thread(cast.meet, people)
         usual = {p: await undisturbed(stage, account, p, a) for p, a in probes.items()}
+        rounds = {p: sum(given[0] == p and given[1].then == "circles" for given in tries) for p in READS}
+        await asyncio.gather(*(_circles(stage, account, p, n, tally) for p, n in rounds.items() if n))
+        facings = [Facing(stage, account, *t, usual[t[0]], whole) for t in tries if t[1].then != "circles"]
         async with _watched(stage, tally), _canary(other, contact, tally):
             await _all_wait(stage, account, tally, waiting, other, contact)
-            await _in_turn(tally, [Facing(stage, account, *given, usual[given[0]], whole) for given in tries])
-        rounds = {p: sum(given[0] == p and given[1].then == "circles" for given in tries) for p in READS}
-        await asyncio.gather(*(circle(stage, account, p, n, tally) for p, n in rounds.items() if n))
-        # Last of all: some providers' endpoints are left alone for ten hours after that.
-        late = [Facing(stage, account, *given, usual[given[0]]) for given in tries if given[1].then == "pauses"]
-        await asyncio.gather(*(_one_by_one([f for f in late if f.provider == p], tally) for p in READS))
+            await face_all(facings, partial(_noted, tally))
 
 
-async def _in_turn(tally: Tally, tries: list[Facing]) -> None:
-    """All that concern one request alone side by side; then those that make a provider pause, one by one at each."""
-    gate = asyncio.Semaphore(SIDE_BY_SIDE)
-
-    async def gated(facing: Facing) -> None:
-        async with gate:
-            await _face(facing, tally)
-
-    # Those that take long first, so that the others run meanwhile.
-    alone = sorted((f for f in tries if not f.weather.throttles), key=lambda f: not f.stays)
-    await asyncio.gather(*(gated(f) for f in alone if f.weather.then != "circles"))
-    paused = [f for f in tries if f.weather.throttles and f.weather.then == "passes"]
-    await asyncio.gather(*(_one_by_one([f for f in paused if f.provider == p and not f.stays], tally) for p in READS))
-    await asyncio.gather(*(gated(f) for f in paused if f.stays))
+def _noted(tally: Tally, facing: Facing, outcome: str) -> None:
+    where = f"{facing.provider}, {facing.weather.name}, {facing.kind}"
+    _note(tally, outcome, where, facing.problems)
 
 
-async def _one_by_one(tries: list[Facing], tally: Tally) -> None:
-    for facing in tries:
-        await _face(facing, tally)
+def _note(tally: Tally, outcome: str, where: str, problems: list[str]) -> None:
+    if problems:
+        tally.add("wrong", lost=1, cause=f"{where}: {'; '.join(problems)}")
+    else:
+        tally.add(outcome)
+
+
+async def _circles(stage: Stage, account: Account, provider: str, tries: int, tally: Tally) -> None:
+    await circles.prepare(stage, account, provider)
+    for _ in range(tries):
+        outcome, problems = await circles.circle(stage, account, provider)
+        _note(tally, outcome, f"{provider}, repeating_cursor", problems)
+    await circles.close(stage, provider)
 
 
 def _planned(tally: Tally, number: int) -> tuple[str, Weather, Kind, Asking]:
@@ -111,19 +106,6 @@ def _planned(tally: Tally, number: int) -> tuple[str, Weather, Kind, Asking]:
 def _known(provider: str) -> bool:
     """Whether the contact of a write has a record before: where the write makes one, it has none."""
     return provider not in ("stripe", "schedly")
-
-
-async def _face(facing: Facing, tally: Tally) -> None:
-    try:
-        outcome = await facing.go()
-    except (TimeoutError, httpx.HTTPError) as error:
-        outcome = "no_end"
-        facing.problems.append(f"{type(error).__name__}: {error}")
-    where = f"{facing.provider}, {facing.weather.name}, {facing.kind}"
-    if facing.problems:
-        tally.add("wrong", lost=1, cause=f"{where}: {'; '.join(facing.problems)}")
-    else:
-        tally.add(outcome)
 
 
 async def _all_wait(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -26,6 +27,8 @@ IMPATIENT_S: Final = 2
 """Wait of a caller whose provider does not come back meanwhile."""
 LIFE_S: Final = 150.0
 """A read is given up after a minute; a busy machine needs longer to say so."""
+SIDE_BY_SIDE: Final = 20
+"""Tries at a time, besides those that stay in their weather: more would measure the machine, not the service."""
 SENDS: Final = "POST|PUT|PATCH"
 SLOW: Final = ("provider_timeout", "provider_error")
 CLOCK_S: Final = 0.05
@@ -166,7 +169,8 @@ class Facing:
 
     async def _failed(self, answer: httpx.Response) -> str:
         self._is(answer, self.weather.status, self.weather.code)
-        await self._sent_once()
+        if not self.weather.huge:  # reading one may time out first, and is tried again then
+            await self._sent_once()
         if self.writes:
             left = await held(self.stage, self.provider, self.about)
             self.expect(left == 0, f"there {left} times after a refusal")
@@ -213,6 +217,45 @@ class Facing:
 
     async def _control(self, method: str, path: str, **extra: Any) -> Any:
         return await asyncio.to_thread(self.stage.control, method, path, **extra)
+
+
+async def face_all(tries: Sequence[Facing], note: Callable[[Facing, str], None]) -> None:
+    """Make the tries and note how each ended.
+
+    Those that concern one request alone go side by side. Those that make a provider pause go one by one at each:
+    whoever knows of a pause asks nothing meanwhile. Last come the pauses of ten hours.
+    """
+    gate = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def face(facing: Facing) -> None:
+        try:
+            outcome = await facing.go()
+        except (TimeoutError, httpx.HTTPError) as error:
+            outcome = "no_end"
+            facing.problems.append(f"{type(error).__name__}: {error}")
+        note(facing, outcome)
+
+    async def gated(facing: Facing) -> None:
+        if facing.stays and not facing.weather.huge:
+            await face(facing)  # it waits for most of its minute
+            return
+        async with gate:
+            await face(facing)
+
+    async def one_by_one(provider: str, chosen: Sequence[Facing]) -> None:
+        for facing in chosen:
+            if facing.provider == provider:
+                await face(facing)
+
+    async def everywhere(chosen: Sequence[Facing]) -> None:
+        await asyncio.gather(*(one_by_one(provider, chosen) for provider in READS))
+
+    # Those that take long first, so that the others run meanwhile.
+    await asyncio.gather(*(gated(f) for f in sorted(tries, key=lambda f: not f.stays) if not f.weather.throttles))
+    paused = [f for f in tries if f.weather.throttles and f.weather.then == "passes"]
+    await everywhere([f for f in paused if not f.stays])
+    await asyncio.gather(*(gated(f) for f in paused if f.stays))
+    await everywhere([f for f in tries if f.weather.then == "pauses"])
 
 
 def written(provider: str, asking: Asking) -> str:

@@ -24,7 +24,7 @@ class Weather:
     """One way to fail. `told` are fields of the sandbox's fault; `{about}` in a header is what the fault is about."""
 
     name: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict, hash=False)
     then: Literal["passes", "pauses", "fails", "circles"] = "passes"
     """A failure that is tried again until it passes, a pause that is too long to wait for, a failure that is final at
     once, a listing without an end."""
