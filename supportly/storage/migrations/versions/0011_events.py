@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from supportly.storage.migrations.tenancy import protect
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
