@@ -97,5 +97,5 @@ def test_the_image_holds_every_room_that_runs() -> None:
 
 
 def test_the_image_keeps_idle_connections_as_long_as_the_stack() -> None:
-    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2])
+    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2].replace("\\\n", ""))
     assert command[command.index("--timeout-keep-alive") + 1] == str(KEEP_ALIVE_S)
