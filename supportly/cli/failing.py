@@ -30,7 +30,6 @@ class Exit(IntEnum):
 
 
 BY_STATUS = {
-    202: Exit.LATER,
     401: Exit.NOT_ALLOWED,
     404: Exit.NOT_SO,
     409: Exit.NOT_SO,

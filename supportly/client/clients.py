@@ -29,7 +29,7 @@ PAUSE_S: Final = 0.5
 class StillRunning(SupportlyError):
     """The patience ended before the operation did; the work goes on. `details.operation_id` names it."""
 
-    code, status = "still_running", 202
+    code, status = "still_running", 504
 
 
 Course = Generator[tuple[float, Ask[Any]], httpx.Response, T]
