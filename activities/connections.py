@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from temporalio import activity
 
+from activities import revocations
 from activities.calls import Calls
 from activities.events import hand_over
 from activities.failures import translated
@@ -30,7 +31,6 @@ from supportly.contracts.connections import (
 )
 from supportly.errors import (
     AuthorizationInvalid,
-    DifferentAccount,
     NotConnected,
     ProviderFailure,
     SupportlyError,
@@ -154,15 +154,15 @@ class ConnectionActivities:
                 actor=row.actor,
                 replace=row.replace,
                 by_state=row.by_state,
+                title=provider.title,
                 age_s=time.monotonic() - began,
+                shared=provider.oauth.shared_grant or not provider.revocable,
             ),
             pending_id=row.id,
         )
+        await revocations.start(self.calls.client, job.account_id, job.provider, placed.revocation_id)
         if isinstance(placed, connections.Refused):
-            raise DifferentAccount(
-                f"This callback belongs to another {provider.title} account than the one connected "
-                f"({placed.connected_to}). Disconnect first, or connect with `replace: true`."
-            )
+            raise placed.error
         if placed.replaced_generation is not None:
             await self.dependent.cleanup(job.account_id, job.provider)
         await self.dependent.release(job.account_id, job.provider)
@@ -314,12 +314,20 @@ class ConnectionActivities:
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
             if stored is None:
-                log.info("a late refresh of %s came after a newer one and is dropped", connection.provider)
+                await self._discard(connection, tokens)
                 stored = await connections.read(self.db, connection.account_id, connection.provider)
             elif before is not None and before.state == "reconnect_required":
                 # Somebody had given this answer up already, and paused what hangs on the connection.
                 await self.dependent.release(connection.account_id, connection.provider)
             return self._standing(stored)
+
+    async def _discard(self, connection: Connection, tokens: Tokens) -> None:
+        """Revoke an answer that came too late, where that harms nothing: its grant is not the one that is lived on."""
+        log.info("a late refresh of %s came after a newer one and is dropped", connection.provider)
+        provider = self.calls.provider(connection.provider)
+        if provider.revocable and not provider.oauth.shared_grant:
+            revocation = await connections.discard(self.db, self.vault, connection, tokens)
+            await revocations.start(self.calls.client, connection.account_id, connection.provider, revocation)
 
     async def _reconnect(self, connection: Connection, attempt: str, reason: str) -> Standing:
         await connections.require_reconnect(

@@ -12,6 +12,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.connections import ConnectionActivities
+    from supportly.contracts import ids
     from supportly.contracts.connections import ConnectionKey, RevocationJob
 
 ATTEMPT: Final = timedelta(seconds=60)
@@ -48,6 +49,6 @@ async def revoke_later(key: ConnectionKey, revocation_id: str) -> None:
         await workflow.start_child_workflow(
             Revocation.run,
             RevocationJob(**key.model_dump(), revocation_id=revocation_id),
-            id=f"{workflow.info().workflow_id}/revocation/{revocation_id}",
+            id=ids.revocation(key.account_id, key.provider, revocation_id),
             parent_close_policy=ParentClosePolicy.ABANDON,
         )

@@ -40,6 +40,11 @@ def connection(account_id: int, provider: str) -> str:
     return f"{_root(account_id, provider)}/connection"
 
 
+def revocation(account_id: int, provider: str, revocation_id: str) -> str:
+    """Id of the workflow that revokes one grant of an account; `revocation_id` is the id of its row."""
+    return f"{connection(account_id, provider)}/revocation/{revocation_id}"
+
+
 def lookup(account_id: int, provider: str, contact_id: int) -> str:
     """Id of the running lookup of a contact; callers at the same time share it."""
     return f"{_root(account_id, provider)}/contact/{contact_id}/lookup"

@@ -12,22 +12,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.connections import Standing, State
 from supportly.crypto import Binding, Vault
+from supportly.errors import DifferentAccount
 from supportly.oauth import Tokens
-from supportly.storage import authorizations, events
+from supportly.storage import authorizations, events, revocations
 from supportly.storage.database import Database
-from supportly.storage.tables import binding, contact_claims, contact_links, markers, revocations
+from supportly.storage.tables import binding, contact_claims, contact_links, markers
 from supportly.storage.tables import connections as rows
+from supportly.storage.tables import revocations as revoked
 
 RETIRED: State = "disconnected"
 SEEN = (rows, func.clock_timestamp().label("read_at"))
@@ -171,8 +173,12 @@ class NewGrant:
     actor: str
     replace: bool
     by_state: bool
+    title: str = ""
+    """The provider's name for people."""
     age_s: float = 0.0
     """Seconds that have passed since `now`."""
+    shared: bool = True
+    """Grants of one provider account are one (`OAuth2.shared_grant`): to revoke an older one would end this one."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +187,17 @@ class Placed:
 
     connection: Connection
     replaced_generation: int | None = None
+    revocation_id: str = ""
+    """The grant in whose place it came, and which waits to be revoked; empty where there is none."""
 
 
 @dataclass(frozen=True)
 class Refused:
     """A grant that was not stored: it belongs to another provider account than the one connected."""
 
-    connected_to: str
+    error: DifferentAccount
+    revocation_id: str = ""
+    """Set where the grant waits to be revoked; empty where that could end what somebody else lives on."""
 
 
 async def place(
@@ -196,14 +206,17 @@ async def place(
     """Store a grant as the account's connection, and the authorization's outcome with it, in one transaction.
 
     The same tenant key keeps id and generation; another one needs `replace` (and a callback that carried `state`) and
-    starts a new generation: links, claims and markers of the old one are removed.
+    starts a new generation: links, claims and markers of the old one are removed. A grant that is refused, or that
+    another one takes the place of, is left to be revoked where that doesn't end the grant that stays.
     """
     async with db.tenant(account_id) as c:
         old = await read_in(c, account_id, provider, lock=True)
         alive = old is not None and old.state != RETIRED
         same = old is not None and old.tenant_key == grant.tenant_key
         if old and alive and not same and not (grant.replace and grant.by_state):
-            return Refused(old.account_name)
+            return await _refuse_in(c, vault, old, grant, pending_id)
+        # What it replaces is revoked, unless that would end the new one with it.
+        left = await _leave_in(c, old) if old and alive and not (same and grant.shared) else None
         keeps = old is not None and alive and same
         connection_id = old.connection_id if old and keeps else str(uuid.uuid4())
         generation = (old.generation + (0 if keeps else 1)) if old else 1
@@ -235,17 +248,9 @@ async def place(
         row = (await c.execute(statement.returning(*SEEN))).one()
         if old and not keeps:
             await _forget_records(c, account_id, provider, old)
-        # The same installation is wanted again: revoking the old grant now could end the new one with it.
-        await c.execute(
-            update(revocations)
-            .where(
-                revocations.c.account_id == account_id,
-                revocations.c.provider == provider,
-                revocations.c.tenant_key == grant.tenant_key,
-                revocations.c.status == "open",
-            )
-            .values(status="void", tokens=None, finished_at=func.now())
-        )
+        if grant.shared:
+            # The same installation is wanted again: revoking the old grant now would end the new one with it.
+            await revocations.void_in(c, account_id, provider, grant.tenant_key)
         placed = _connection(row)
         if old and old.state == "reconnect_required":
             await _recovered(c, placed)
@@ -257,7 +262,43 @@ async def place(
             {"standing": placed.standing().model_dump(mode="json")},
             provider=provider,
         )
-        return Placed(placed, old.generation if old and alive and not same else None)
+        return Placed(placed, old.generation if old and alive and not same else None, left or "")
+
+
+async def discard(db: Database, vault: Vault, connection: Connection, tokens: Tokens) -> str:
+    """A revocation of tokens that came for `connection` when its grant was no longer the one that is lived on.
+
+    Answers its id, and an empty text where the present tokens may be of the same grant: to revoke one ends all.
+    """
+    async with db.tenant(connection.account_id) as c:
+        now = await read_in(c, connection.account_id, connection.provider, lock=True)
+        if now is not None and now.state != RETIRED and now.connected_at == connection.connected_at:
+            return ""
+        place = (connection.account_id, connection.provider, connection.tenant_key)
+        return await revocations.discard_in(c, vault, *place, tokens)
+
+
+async def _refuse_in(c: AsyncConnection, vault: Vault, old: Connection, grant: NewGrant, pending_id: str) -> Refused:
+    """Store that the grant is refused, and leave it to be revoked where that harms nobody."""
+    error = DifferentAccount(
+        f"This callback belongs to another {grant.title or old.provider} account than the one connected "
+        f"({old.account_name}). Disconnect first, or connect with `replace: true`."
+    )
+    outcome = {"error": error.payload()}
+    await authorizations.finish_in(c, old.account_id, pending_id, "failed", outcome, provider=old.provider)
+    if grant.shared:
+        return Refused(error)
+    tokens = replace(grant.tokens, facts=grant.facts)
+    place = (old.account_id, old.provider, grant.tenant_key)
+    return Refused(error, await revocations.discard_in(c, vault, *place, tokens))
+
+
+async def _leave_in(c: AsyncConnection, old: Connection) -> str | None:
+    """Move a connection's tokens into a revocation; its id, None without tokens."""
+    if not old.sealed:
+        return None
+    place = (old.account_id, old.provider, old.tenant_key)
+    return await revocations.leave_in(c, *place, old.connection_id, facts=old.facts, sealed=old.sealed)
 
 
 async def _recovered(c: AsyncConnection, now: Connection) -> None:
@@ -345,12 +386,13 @@ async def store_refreshed(
     """Write a refreshed token where the version is still `connection.version`; None when a newer one stands.
 
     `now` is when it was asked for, by the clock that its `expires_at` counts from, `age_s` the seconds since then.
-    An answer in hand beats a guess: it also ends `reconnect_required` for the reason `refresh_outcome_lost`.
+    An answer in hand beats a guess: it also ends `reconnect_required` for the reason `refresh_outcome_lost`. A
+    connection that is being ended stays so, but what is revoked then is the token that works.
     """
     at = _at(connection.account_id, connection.provider)
     place = _binding(connection.account_id, connection.provider, connection.connection_id)
     usable = or_(
-        rows.c.state == "connected",
+        rows.c.state.in_(("connected", "disconnecting")),
         and_(rows.c.state == "reconnect_required", rows.c.reason == "refresh_outcome_lost"),
     )
     async with db.tenant(connection.account_id) as c:
@@ -361,7 +403,7 @@ async def store_refreshed(
                 .where(at, rows.c.token_version == connection.version, usable)
                 .where(rows.c.connection_id == uuid.UUID(connection.connection_id))
                 .values(
-                    state="connected",
+                    state=case((rows.c.state == "disconnecting", rows.c.state), else_="connected"),
                     reason="",
                     tokens=vault.seal(tokens.dump(), place),
                     facts=dict(tokens.facts),
@@ -439,20 +481,7 @@ async def retire(db: Database, account_id: int, provider: str) -> str | None:
         old = await read_in(c, account_id, provider, lock=True)
         if old is None or old.state == RETIRED:
             return await _unfinished_revocation(c, old)
-        revocation = uuid.uuid4() if old.sealed else None
-        if revocation:
-            await c.execute(
-                revocations.insert().values(
-                    account_id=account_id,
-                    id=revocation,
-                    provider=provider,
-                    connection_id=uuid.UUID(old.connection_id),
-                    tenant_key=old.tenant_key,
-                    facts=dict(old.facts),
-                    tokens=old.sealed,
-                    status="open",
-                )
-            )
+        revocation = await _leave_in(c, old)
         await c.execute(
             update(rows)
             .where(_at(account_id, provider))
@@ -467,18 +496,19 @@ async def retire(db: Database, account_id: int, provider: str) -> str | None:
             )
         )
         await _forget_records(c, account_id, provider, old)
-        return str(revocation) if revocation else None
+        return revocation
 
 
 async def _unfinished_revocation(c: AsyncConnection, ended: Connection | None) -> str | None:
     if ended is None:
         return None
-    query = select(revocations.c.id).where(
-        revocations.c.account_id == ended.account_id,
-        revocations.c.connection_id == uuid.UUID(ended.connection_id),
-        revocations.c.status == "open",
+    query = select(revoked.c.id).where(
+        revoked.c.account_id == ended.account_id,
+        revoked.c.connection_id == uuid.UUID(ended.connection_id),
+        revoked.c.status == "open",
     )
-    found = (await c.execute(query)).scalar_one_or_none()
+    # Those of earlier grants of this connection are older.
+    found = (await c.execute(query.order_by(revoked.c.created_at.desc()).limit(1))).scalar_one_or_none()
     return str(found) if found else None
 
 
@@ -498,9 +528,7 @@ async def open_revocation(
 ) -> Revocation | None:
     """The revocation with its tokens; None when it is done or void."""
     async with db.tenant(account_id) as c:
-        query = select(revocations).where(
-            revocations.c.account_id == account_id, revocations.c.id == uuid.UUID(revocation_id)
-        )
+        query = select(revoked).where(revoked.c.account_id == account_id, revoked.c.id == uuid.UUID(revocation_id))
         row = (await c.execute(query)).one_or_none()
         if row is None or row.status != "open" or not row.tokens:
             return None
@@ -516,8 +544,8 @@ async def close_revocation(db: Database, account_id: int, revocation_id: str, st
     """Destroy the tokens of a revocation; `status` says whether the provider was told (`revoked`) or not."""
     async with db.tenant(account_id) as c:
         await c.execute(
-            update(revocations)
-            .where(revocations.c.account_id == account_id, revocations.c.id == uuid.UUID(revocation_id))
+            update(revoked)
+            .where(revoked.c.account_id == account_id, revoked.c.id == uuid.UUID(revocation_id))
             .values(status=status, tokens=None, finished_at=func.now())
         )
 

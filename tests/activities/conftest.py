@@ -13,7 +13,7 @@ import pytest
 from activities.calls import Calls
 from activities.connections import ConnectionActivities
 from sandbox.app import Sandbox, create_app
-from supportly.contracts.connections import Authorization, RefreshAttempt, Standing
+from supportly.contracts.connections import Authorization, RefreshAttempt, RevocationJob, Standing
 from supportly.crypto import KeyRing, Vault
 from supportly.http import Outbound, Unlimited
 from supportly.oauth import authorization_url, challenge, new_state, new_verifier
@@ -31,11 +31,16 @@ class SilentClient:
 
     def __init__(self) -> None:
         self.signals: list[tuple[str, int]] = []
+        self.revocations: list[RevocationJob] = []
         self.error: Exception | None = None
 
     async def start_workflow(self, name: str, job: Any, **options: Any) -> None:
         if self.error:
             raise self.error
+        if name == "Revocation":
+            assert options["id"].endswith(f"/revocation/{job.revocation_id}")
+            self.revocations.append(job)
+            return
         assert (name, options["start_signal"]) == ("ConnectionWorkflow", "token_rejected")
         self.signals.append((options["id"], options["start_signal_args"][0]))
 
@@ -69,6 +74,7 @@ class World:
     db: Database
     account_id: int
     rotation: str = "none"
+    shared_grant: bool = True
     lease_s: float = 1.4
     sandbox: Sandbox = field(default_factory=lambda: create_app(rate_limits=False))
     client: SilentClient = field(default_factory=SilentClient)
@@ -79,7 +85,9 @@ class World:
         self.double.configure({"hub_id": 10_000_000 + self.account_id})
         original = get("hubspot")
         kind = type(original)
-        self.provider = type("Here", (kind,), {"oauth": replace(kind.oauth, rotation=self.rotation)})()
+        self.provider = type(
+            "Here", (kind,), {"oauth": replace(kind.oauth, rotation=self.rotation, shared_grant=self.shared_grant)}
+        )()
         transport = httpx.ASGITransport(app=self.sandbox)
         self.outbound = Outbound(timeout_s=0.6, max_bytes=1_000_000, transport=transport)
         self.browser = httpx.AsyncClient(transport=transport)

@@ -181,7 +181,6 @@ async def test_disconnecting_leaves_nothing_usable(db, vault, account_id, connec
     marked = await connections.begin_disconnect(db, account_id, P)
     assert marked.lease_until
     assert (await begin())[0] == "superseded"
-    assert await store(granted) is None
     revocation = await connections.retire(db, account_id, P)
     ended = await read(db, account_id)
     assert (ended.state, ended.sealed, ended.refresh_attempt, ended.lease_until) == ("disconnected", None, None, None)
@@ -191,6 +190,19 @@ async def test_disconnecting_leaves_nothing_usable(db, vault, account_id, connec
     assert (opened.tokens.access_token, opened.tokens.refresh_token) == ("access-0", "refresh-0")
     assert "access-0" not in repr(opened)
     assert await connections.begin_disconnect(db, account_id, P) is None
+
+
+async def test_an_answer_while_disconnecting_resurrects_nothing_and_is_what_is_revoked(
+    db, vault, account_id, connected, begin, store
+):
+    _, granted, _ = await begin()
+    await connections.begin_disconnect(db, account_id, P)
+    stored = await store(granted)
+    assert (stored.state, stored.version, stored.lease_until) == ("disconnecting", 2, None)
+    revocation = await connections.retire(db, account_id, P)
+    assert ((await read(db, account_id)).state, (await read(db, account_id)).version) == ("disconnected", 3)
+    opened = await connections.open_revocation(db, vault, account_id, P, revocation)
+    assert (opened.tokens.access_token, opened.tokens.refresh_token) == ("access-new", "refresh-1")
 
 
 async def test_an_end_that_is_repeated_names_the_same_revocation(db, vault, account_id, connected):
@@ -279,7 +291,9 @@ async def test_reconnecting_ends_a_broken_state(db, account_id, connect, connect
 async def test_another_account_is_refused(db, vault, account_id, connect, connected, replace, by_state):
     operation = new()
     await fill(db, vault, connected, operation)
-    assert await connect("hub-2", replace=replace, by_state=by_state) == Refused("Account hub-1")
+    refused = await connect("hub-2", replace=replace, by_state=by_state)
+    assert isinstance(refused, Refused)
+    assert "(Account hub-1)" in refused.error.message
     assert (await read(db, account_id)).tenant_key == "hub-1"
     assert await kept(db, vault, connected, operation) == (True, True, True)
 

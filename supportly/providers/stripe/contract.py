@@ -52,6 +52,8 @@ class Contract(BaseSettings):
                 client_auth="body",
                 refreshes=False,
                 rotation="none",
+                # To deauthorize ends the platform's access to the account, wherever else it is connected.
+                shared_grant=True,
                 keep=KEPT,
             )
         return OAuth2(
