@@ -15,9 +15,11 @@ from typing import Any, Final
 import uvloop
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities import schedules
 from activities.actions import ActionActivities
 from activities.calls import Calls
 from activities.connections import ConnectionActivities
@@ -25,6 +27,7 @@ from activities.contacts import ContactActivities
 from activities.events import EventActivities
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
+from activities.maintenance import MaintenanceActivities
 from activities.refinement import Encoders, RefinementActivities
 from supportly import providers
 from supportly.contracts import ids
@@ -45,7 +48,7 @@ from workflows.event_delivery import EventDelivery
 from workflows.knowledge_refinement import KnowledgeRefinement
 from workflows.knowledge_schedule import KnowledgeSchedule
 from workflows.knowledge_sync import KnowledgeSync
-from workflows.maintenance import Revocation
+from workflows.maintenance import Maintenance, Revocation
 from workflows.model_switch import ModelSwitch
 from workflows.provider_action import ProviderAction
 
@@ -53,7 +56,7 @@ WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
     ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
     ids.CONNECTIONS: [ConnectionWorkflow, Revocation, EventDelivery],
     ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
-    ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch],
+    ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch, Maintenance],
 }
 RUNNER: Final = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -82,6 +85,7 @@ class Activities:
             calls.db, calls.client, Encoders(settings, outbound), self.knowledge.quiet
         )
         self.connections = ConnectionActivities(calls, settings, self.knowledge)
+        self.maintenance = MaintenanceActivities(calls.db, calls.client, settings)
 
     def by_queue(self) -> dict[str, list[Any]]:
         """The activity methods of each task queue; local ones stand where their workflows do."""
@@ -99,7 +103,7 @@ class Activities:
                 *self.events.all(),
             ],
             ids.KNOWLEDGE: [*self.knowledge.all(), self.sampling.sample],
-            ids.REFINEMENT: self.refinement.all(),
+            ids.REFINEMENT: [*self.refinement.all(), self.maintenance.clean],
         }
 
 
@@ -163,6 +167,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         client, activities = await build(settings, closing)
         for worker in workers(client, settings, activities):
             await closing.enter_async_context(worker)
+        try:
+            await schedules.keep_maintenance(client)
+        except RPCError:
+            log.warning("the daily maintenance is not scheduled: the next start of a worker tries again")
         _say_ready()
         log.info("working on %s", ", ".join(WORKFLOWS))
         await stop.wait()

@@ -30,12 +30,17 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob
+from supportly.contracts.upkeep import Upkeep
 from supportly.temporal import bulk, search_attributes
 
 STARTER: Final = "KnowledgeSchedule"
 """Type of the workflow that a Schedule starts."""
 CATCH_UP: Final = timedelta(hours=1)
 """After an outage one late run is enough; the server's default would make up for a year."""
+CLEANER: Final = "Maintenance"
+"""Type of the workflow that the daily Schedule starts."""
+AT_NIGHT: Final = timedelta(hours=3)
+"""After midnight UTC: few people of Europe and America wait for an answer then."""
 UNATTENDED: Final = timedelta(minutes=15)
 """A task that no worker has taken for this long means that none is there; a busy one takes it within minutes."""
 WAITING: Final = "PENDING_ACTIVITY_STATE_SCHEDULED"
@@ -62,6 +67,31 @@ def _schedule(account_id: int, provider: str, every: timedelta) -> Schedule:
     spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=offset(account_id, provider, every))])
     policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP)
     return Schedule(action=action, spec=spec, policy=policy, state=ScheduleState())
+
+
+def _maintenance() -> Schedule:
+    """The definition of the daily Schedule."""
+    action = ScheduleActionStartWorkflow(CLEANER, Upkeep(), id=f"{ids.MAINTENANCE}/run", task_queue=ids.REFINEMENT)
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(days=1), offset=AT_NIGHT)])
+    policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=1))
+    return Schedule(action=action, spec=spec, policy=policy, state=ScheduleState())
+
+
+async def keep_maintenance(client: Client) -> None:
+    """Make the daily Schedule, or bring its definition up to date; one that a person paused stays so. Raises RPCError.
+
+    Every worker asks for it when it starts.
+    """
+    wanted = _maintenance()
+
+    def renewed(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        wanted.state = found.description.schedule.state
+        return ScheduleUpdate(schedule=wanted)
+
+    try:
+        await client.create_schedule(ids.MAINTENANCE, wanted)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(ids.MAINTENANCE).update(renewed)
 
 
 def _handle(client: Client, account_id: int, provider: str) -> ScheduleHandle:

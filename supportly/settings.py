@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, in bytes.")
     max_answer_bytes: int = Field(20_000_000, ge=1024, description="Largest provider answer, in bytes.")
+    operations_kept_days: int = Field(
+        30, ge=2, description="Days after which ended operations and revocations are removed; a write may take one."
+    )
     sync_interval_minutes: int = Field(60, ge=15, le=10_080, description="Default minutes between knowledge syncs.")
     refined_model: str = Field(
         "minilm",

@@ -1,4 +1,4 @@
-"""What has to be done after somebody is gone: revoke the tokens of an ended connection."""
+"""What has to be done later: revoke the tokens of an ended connection, and clean up once a day."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.connections import ConnectionActivities
+    from activities.maintenance import MaintenanceActivities
     from supportly.contracts import ids
     from supportly.contracts.connections import ConnectionKey, RevocationJob
+    from supportly.contracts.upkeep import Upkeep
 
 ATTEMPT: Final = timedelta(seconds=60)
 LIFE: Final = timedelta(days=1)
 """After a day the tokens are destroyed here; what is left at the provider ends by its own expiry."""
+STRETCH: Final = timedelta(minutes=5)
+"""One step of maintenance plans for a minute; the account that it is at may have much to remove."""
+SILENCE: Final = timedelta(seconds=20)
+"""Heartbeats come every five seconds; after this long without one the worker is dead."""
 PATIENT: Final = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=30))
 
 
@@ -52,3 +58,26 @@ async def revoke_later(key: ConnectionKey, revocation_id: str) -> None:
             id=ids.revocation(key.account_id, key.provider, revocation_id),
             parent_close_policy=ParentClosePolicy.ABANDON,
         )
+
+
+@workflow.defn
+class Maintenance:
+    """Removes what nobody asks for any more, account by account, and has grants revoked that were forgotten.
+
+    A Schedule starts it once a day. What it does twice it does once; what a crash leaves undone the next step does.
+    """
+
+    @workflow.run
+    async def run(self, job: Upkeep) -> Upkeep:
+        """What was done."""
+        while not job.done:
+            job = await workflow.execute_activity_method(
+                MaintenanceActivities.clean,
+                job,
+                start_to_close_timeout=STRETCH,
+                heartbeat_timeout=SILENCE,
+                retry_policy=PATIENT,
+            )
+            if workflow.info().is_continue_as_new_suggested() and not job.done:
+                workflow.continue_as_new(job)
+        return job

@@ -15,12 +15,15 @@ CONNECTIONS: Final = "connections"
 KNOWLEDGE: Final = "knowledge"
 """Task queue for bulk work."""
 REFINEMENT: Final = "refinement"
-"""Task queue for what may always wait: the refined tier's vectors."""
+"""Task queue for what may always wait: the refined tier's vectors, daily maintenance."""
 
 PRIORITY_WAITING: Final = 1
 PRIORITY_BULK: Final = 5
 MODEL_SWITCH: Final = "knowledge/model-switch"
 """Id of the one switch of the refined tier's model, for all accounts."""
+
+MAINTENANCE: Final = "maintenance"
+"""Id of the one Schedule that cleans up for all accounts."""
 
 ACCOUNT_ATTRIBUTE: Final = "SupportlyAccount"
 PROVIDER_ATTRIBUTE: Final = "SupportlyProvider"
