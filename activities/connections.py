@@ -19,7 +19,7 @@ from temporalio import activity
 from activities import revocations
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import translated
+from activities.failures import attempting, translated
 from supportly.contracts.connections import (
     Authorization,
     ConnectionKey,
@@ -89,7 +89,7 @@ class ConnectionActivities:
     @activity.defn(name="connection_standing")
     async def standing(self, key: ConnectionKey) -> Standing:
         """How the connection stands in the database."""
-        with translated():
+        async with attempting():
             return self._standing(await connections.read(self.db, key.account_id, key.provider))
 
     @activity.defn(name="connection_exchange")
@@ -99,7 +99,7 @@ class ConnectionActivities:
         Raises AuthorizationInvalid, DifferentAccount, or what the provider refused with; an outcome that was stored
         before is answered again.
         """
-        with translated():
+        async with attempting():
             standing = await self._exchanged(job)
             await self._hand_over(job)
             return standing
@@ -200,7 +200,7 @@ class ConnectionActivities:
     @activity.defn(name="connection_refresh")
     async def refresh(self, job: RefreshAttempt) -> Standing:
         """Refresh once from `from_version`, within the fence. Answers how the connection stands afterwards."""
-        with translated():
+        async with attempting():
             try:
                 standing, outcome = await self._fenced(job)
             except SupportlyError as error:
@@ -342,7 +342,7 @@ class ConnectionActivities:
     @activity.defn(name="connection_begin_disconnect")
     async def begin_disconnect(self, job: Disconnection) -> float:
         """Mark the connection as going. Answers the seconds for which a refresh may still be alive."""
-        with translated():
+        async with attempting():
             connection = await connections.begin_disconnect(self.db, job.account_id, job.provider)
             if connection is None:
                 raise NotConnected(f"{self.calls.provider(job.provider).title} is not connected.")
@@ -353,7 +353,7 @@ class ConnectionActivities:
     @activity.defn(name="connection_retire")
     async def retire(self, job: Disconnection) -> Retired:
         """Stop what runs, move the tokens into a revocation, remove links and knowledge; settings stay."""
-        with translated():
+        async with attempting():
             # First what else hangs on the mark, then the end of it: a disconnect that failed half way can be repeated.
             await self.dependent.cleanup(job.account_id, job.provider)
             revocation = await connections.retire(self.db, job.account_id, job.provider)

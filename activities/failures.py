@@ -62,7 +62,10 @@ def translated(*, patience_s: float | None = None) -> Iterator[None]:
 
 @asynccontextmanager
 async def beating() -> AsyncIterator[None]:
-    """Heartbeats while the block runs, so that a cancelled or dead attempt is noticed."""
+    """Heartbeats while the block runs, so that a cancelled or dead attempt is noticed; none outside of Temporal."""
+    if not activity.in_activity():
+        yield
+        return
 
     async def beat() -> None:
         while True:
@@ -74,3 +77,11 @@ async def beating() -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
+
+
+@asynccontextmanager
+async def attempting() -> AsyncIterator[None]:
+    """`translated` with heartbeats: one attempt of an activity whose worker is missed when it dies."""
+    with translated():
+        async with beating():
+            yield

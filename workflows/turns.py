@@ -19,6 +19,8 @@ IDLE: Final = timedelta(minutes=15)
 """An entity without a connection ends after this time."""
 ATTEMPT: Final = timedelta(seconds=60)
 """One attempt at the provider: longer than a lease (25 s), so that a token in hand can still be stored."""
+SILENCE: Final = timedelta(seconds=20)
+"""Heartbeats come every five seconds; after this long without one the worker is dead, and another one takes over."""
 PATIENCE: Final = timedelta(minutes=10)
 """One refresh, exchange or disconnect goes on for this long; a refresh comes back with the timer."""
 AGAIN: Final = timedelta(minutes=1)
@@ -57,7 +59,12 @@ class Turns:
 async def attempt(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timedelta | None = PATIENCE) -> R:
     """Run an activity method, again and again for as long as `life`. Raises ActivityError."""
     return await workflow.execute_activity_method(
-        run, job, start_to_close_timeout=ATTEMPT, schedule_to_close_timeout=life, retry_policy=QUICK
+        run,
+        job,
+        start_to_close_timeout=ATTEMPT,
+        schedule_to_close_timeout=life,
+        heartbeat_timeout=SILENCE,
+        retry_policy=QUICK,
     )
 
 
