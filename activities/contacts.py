@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from temporalio import activity
@@ -143,7 +145,8 @@ class ContactActivities:
             dry_run=job.dry_run,
         )
         if record and fields and not job.dry_run:
-            after = await provider.update(opened.call, record, fields)
+            with _written_or_again():
+                after = await provider.update(opened.call, record, fields)
             result.record = RecordRef(id=after.id, url=after.url or record.url)
         return result
 
@@ -169,7 +172,8 @@ class ContactActivities:
             return record
         fields, skipped = await provider.writable(opened.call, wanted, None)
         try:
-            record = await provider.create(opened.call, contact, fields)
+            with _written_or_again():
+                record = await provider.create(opened.call, contact, fields)
         except SupportlyError as error:
             if not maybe_done(error):
                 await links.release(self.db, *place, owner=owner)
@@ -221,6 +225,16 @@ class ContactActivities:
                 )
 
             return await once(self.calls, job, "waiting", ActivityResult, write, contact_id=job.contact_id)
+
+
+@contextmanager
+def _written_or_again() -> Iterator[None]:
+    """A write whose answer could not be read may have happened: the next attempt looks, instead of saying no."""
+    try:
+        yield
+    except SupportlyError as error:
+        error.retryable = error.retryable or maybe_done(error)
+        raise
 
 
 def itself(contact: Contact) -> Record:

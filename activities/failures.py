@@ -18,6 +18,10 @@ from supportly.errors import SupportlyError
 
 LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
+FIRST_PAUSE_S: Final = 1.0
+"""Between a first failure and the second try, as in the workflows' retry policy; it doubles from try to try."""
+MOST_DOUBLINGS: Final = 12
+"""An hour, which is the longest pause."""
 HEARTBEAT_S: Final = 5.0
 """Also while a slow provider is awaited; workflows miss a dead worker after some twenty seconds."""
 READ_PATIENCE_S: Final = 15.0
@@ -26,12 +30,15 @@ READ_PATIENCE_S: Final = 15.0
 log = logging.getLogger(__name__)
 
 
-def to_temporal(error: SupportlyError, *, patience_s: float | None = None) -> ApplicationError:
+def to_temporal(error: SupportlyError, *, patience_s: float | None = None, attempt: int = 1) -> ApplicationError:
     """The error as Temporal carries it: its code is the type, its payload the details.
 
-    With `patience_s`, a pause that is longer than it makes the error final.
+    With `patience_s`, a pause that is longer than it makes the error final. A provider that names a short pause at
+    every `attempt`, or none, is asked more and more rarely all the same.
     """
     pause = error.retry_after
+    if pause is not None and "provider_status" in error.details:
+        pause = max(pause, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
     impatient = patience_s is not None and pause is not None and pause > patience_s
     return ApplicationError(
         error.message,
@@ -48,7 +55,8 @@ def translated(*, patience_s: float | None = None) -> Iterator[None]:
     try:
         yield
     except SupportlyError as error:
-        raise to_temporal(error, patience_s=patience_s) from None
+        attempt = activity.info().attempt if activity.in_activity() else 1
+        raise to_temporal(error, patience_s=patience_s, attempt=attempt) from None
     except CannotOpen as error:
         raise ApplicationError(str(error), type="cannot_open", non_retryable=True) from None
     except ApplicationError:

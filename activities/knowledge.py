@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import beating, translated
+from activities.failures import FIRST_PAUSE_S, beating, translated
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
@@ -115,7 +115,8 @@ class KnowledgeActivities:
                     if isinstance(failure, Conflict) or (failure.retryable and failure.retry_after is None):
                         raise
                     if failure.retryable:
-                        wait_s = failure.retry_after or 0.0
+                        # At least a second: a provider that names no pause, or none to speak of, is not asked at once.
+                        wait_s = max(failure.retry_after or 0.0, FIRST_PAUSE_S)
                     else:
                         error = failure.message
                         await knowledge.give_up(self.db, job, stream, error)

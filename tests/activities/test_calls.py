@@ -165,6 +165,16 @@ def test_an_error_becomes_temporals():
     assert to_temporal(Throttled("m", retry_after=10**7)).next_retry_delay == timedelta(seconds=LONGEST_PAUSE_S)
 
 
+@pytest.mark.parametrize(
+    ("said", "attempt", "pause"), [(0.0, 1, 1), (2.0, 1, 2), (2.0, 2, 2), (2.0, 5, 16), (90.0, 5, 90)]
+)
+def test_a_provider_is_not_asked_sooner_than_it_says_nor_as_often_as_it_says_so(said, attempt, pause):
+    refused = Throttled("m", retry_after=said, details={"provider_status": 429})
+    assert to_temporal(refused, attempt=attempt).next_retry_delay == timedelta(seconds=pause)
+    # Our own budget and a refresh under way know exactly when it is worth asking again.
+    assert to_temporal(Throttled("m", retry_after=said), attempt=attempt).next_retry_delay == timedelta(seconds=said)
+
+
 @pytest.mark.parametrize("kind", [Throttled, ProviderFailure, Unavailable])
 def test_a_read_does_not_sleep_longer_than_anybody_waits(kind):
     long, short = kind("m", retry_after=600), kind("m", retry_after=2)

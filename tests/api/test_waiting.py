@@ -130,6 +130,27 @@ def test_one_key_is_one_note_however_often_and_whatever_is_lost(hub, service):
     assert elsewhere.status_code == 422
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", r"/crm/.*/contacts"), ("PATCH", r"/crm/.*/contacts/.*")])
+def test_a_contact_that_was_written_is_never_said_not_to_be(hub, service, method, path):
+    """HubSpot creates or changes the contact and answers with something that no later try could read either."""
+    who = person()
+    contact = hub.contact(**who)
+    if method == "PATCH":
+        assert hub.call("POST", f"/hubspot/contacts/{contact}/sync").status_code == 200
+        hub.contact(**{**who, "name": "Grace Murray", "id": contact})
+    fault = {"provider": "hubspot", "method": method, "path": path, "status": 200, "body": [], "commit": True}
+    [number] = service.control("POST", "/faults", json=fault)["ids"]
+    answer = hub.call("POST", f"/hubspot/contacts/{contact}/sync")
+    met = {f["id"]: f["hits"] for f in service.control("GET", "/faults")}[number]
+    service.control("DELETE", "/faults")
+    assert met == 1
+    assert answer.status_code == 200, answer.text
+    records = service.control("GET", "/hubspot/records", params={"kind": "contact"})
+    [record] = [r for r in records if r["properties"].get("email") == who["email"]]
+    assert record["properties"]["lastname"] == ("Murray" if method == "PATCH" else "Hopper")
+    assert answer.json()["record"]["id"] == str(record["id"])
+
+
 def test_a_key_replays_a_sync_and_an_action(hub):
     contact = hub.contact(**person())
     for path, body in ((f"/hubspot/contacts/{contact}/sync", None), ("/hubspot/action", {"action": "get_companies"})):

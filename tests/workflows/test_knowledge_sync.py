@@ -146,14 +146,15 @@ async def test_a_crash_between_pages_repeats_at_most_one(running):
     assert [cursor for _, cursor, _ in running.source.reads] == [None, "10", "20", "20", "30"]
 
 
-async def test_a_pause_is_a_timer_and_not_a_failure(running):
+@pytest.mark.parametrize("pause", [0.2, 0.0])
+async def test_a_pause_is_a_timer_and_not_a_failure(running, pause):
     running.source.documents = _articles(15)
     asked = []
 
     def before(_stream, page):
         if page == 1 and len(asked) < 2:
             asked.append(page)
-            raise Throttled("slow down", retry_after=0.2)
+            raise Throttled("slow down", retry_after=pause)
 
     running.source.before_page = before
     handle = await running.start()
