@@ -56,7 +56,7 @@ def _watched(at: Place, provider: str, operation_id: str, *, refined: bool, json
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
@@ -107,7 +107,7 @@ def _drawn(bars: Progress, records: TaskID, vectors: TaskID, found: ProviderKnow
         return
     counts: Counts = found.last_run.counts
     rate = counts.seen / seconds if seconds else 0.0
-    words = f"{counts.added} added, {counts.changed} changed, {counts.unchanged} unchanged, {counts.failed} failed"
+    words = f"{counts.added} new, {counts.changed} changed, {counts.failed} failed"
     bars.update(records, completed=counts.seen, description=f"records  {words}  {rate:,.0f}/s")
     bars.update(vectors, completed=found.refined.done, total=found.refined.of or None)
 

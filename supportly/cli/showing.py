@@ -19,6 +19,8 @@ from supportly.dev.console import Report
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead, also for errors.")]
 
+WORD = 14
+"""Characters of the longest word that a state or a provider's name has, but for `reconnect_required`."""
 STYLES = {
     "connected": "green", "succeeded": "green", "ok": "green", "created": "green", "updated": "green",
     "reconnect_required": "red", "failed": "red", "fail": "red", "stalled": "red",
@@ -55,7 +57,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, title: str =
         for row in lines:
             line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    made = Table(*head, title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    for number, name in enumerate(head):
+        longest = max([len(name), *(len(row[number]) for row in listed)])
+        # Words and numbers stay whole; long texts are folded, so that nothing is lost on a narrow terminal.
+        made.add_column(name, overflow="fold", min_width=min(longest, WORD))
     for row in listed:
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console.print(made)

@@ -5,10 +5,12 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from temporalio.exceptions import ApplicationError
 
 from supportly.contracts.connections import ConnectionKey, Disconnection, RevocationJob
 from supportly.storage import authorizations, connections
+from supportly.storage.tables import outgoing_events
 
 
 async def insist(world, version):
@@ -76,6 +78,9 @@ async def test_a_late_answer_clears_the_guess(make_world, monkeypatch):
     assert world.knowledge.asked == ["release", "hold", "release"]
     standing = await world.activities.standing(ConnectionKey(account_id=world.account_id, provider="hubspot"))
     assert (standing.state, standing.version, standing.reason) == ("connected", 2, "")
+    async with world.db.tenant(world.account_id) as c:
+        told = (await c.execute(select(outgoing_events.c.kind).order_by(outgoing_events.c.created_at))).scalars().all()
+    assert told == ["connection.needs_attention", "connection.recovered"]
     world.double.expire()
     monkeypatch.setattr(world.activities.engine, "refresh", real)
     assert (await world.refresh(2)).version == 3  # the family lives

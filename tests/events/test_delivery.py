@@ -145,6 +145,14 @@ async def test_while_temporal_is_away_the_change_is_not_done(db, account_id, eve
     assert len(await events.pending(db, account_id, events_on.settings.event_kinds)) == 1
 
 
+async def test_without_an_address_what_waits_is_put_off(db, account_id) -> None:
+    async with db.tenant(account_id) as c:
+        await events.note(c, account_id, "hubspot", "connection.recovered", {})
+    nobody = None  # no client is asked
+    await hand_over(db, nobody, Settings(events_url=""), account_id)
+    assert await events.pending(db, account_id, ["connection.recovered"]) == []
+
+
 async def test_a_change_that_is_not_committed_tells_nothing(db, account_id) -> None:
     with pytest.raises(RuntimeError):
         async with db.tenant(account_id) as c:

@@ -4,7 +4,7 @@ import pytest
 
 from supportly.errors import Conflict, NotFound
 from supportly.settings import EVENTS
-from supportly.storage import events, knowledge_status, knowledge_sweeps
+from supportly.storage import events, knowledge, knowledge_status, knowledge_sweeps
 
 
 async def test_missing_twice_in_a_row_goes(base, articles):
@@ -210,6 +210,9 @@ async def test_a_hold_is_told_once_and_each_run_when_it_ends(base, articles):
     assert len(synced) == 3
     assert synced[-1]["run_id"] == job.run_id
     assert synced[-1]["held"] == 8
+    # An attempt whose answer was lost closes the run again.
+    assert await knowledge.finish_run(base.db, job, "succeeded") == 8
+    assert len(await events.pending(base.db, job.account_id, EVENTS)) == len(told)
     # The same hold, met again by the next run, is no news.
     await base.sync()
     told = await events.pending(base.db, job.account_id, EVENTS)
