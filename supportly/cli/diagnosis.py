@@ -69,6 +69,7 @@ async def _look(chosen: Settings, account: int) -> list[Finding]:
     try:
         groups = await asyncio.gather(
             database.check(chosen),
+            one(secrets.check_stored(chosen)),
             temporal.check(chosen),
             outside.check(chosen, outbound, account),
             one(secrets.check_weights(chosen, outbound)),

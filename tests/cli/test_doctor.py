@@ -7,6 +7,7 @@ import pytest
 
 from supportly.cli.checks import finding
 from supportly.cli.failing import Exit
+from supportly.settings import DEVELOPMENT_KEYS
 
 
 @pytest.fixture
@@ -83,6 +84,17 @@ def test_secrets_addresses_and_weights_are_looked_at(look, monkeypatch, tmp_path
     assert "short" not in str(found["keys"]).replace("short key", "")
     assert "is not https" in found["redirect URI"]["says"]
     assert "model.onnx is missing" in found["refined tier"]["says"]
+
+
+def test_stored_secrets_that_the_ring_does_not_open_are_found(look, monkeypatch, connected) -> None:
+    assert look()["stored secrets"]["state"] == "ok"
+    other = "k9:" + "Q" * 43
+    monkeypatch.setenv("SUPPORTLY_KEYS", other)
+    found = look()["stored secrets"]
+    assert (found["state"], "`dev`" in found["says"]) == ("fail", True)
+    monkeypatch.setenv("SUPPORTLY_KEYS", f"{other},{DEVELOPMENT_KEYS}")
+    found = look()["stored secrets"]
+    assert (found["state"], "keys rotate" in found["do"]) == ("warn", True)
 
 
 def test_settings_that_no_process_starts_with_are_the_only_finding(look, monkeypatch) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
-from supportly.cli.checks.finding import Finding, fail, ok, skipped, warn
+from sqlalchemy.exc import DBAPIError
+
+from supportly.cli.checks.finding import LOOK_S, Finding, fail, ok, skipped, warn
 from supportly.crypto import KeyRing
+from supportly.errors import SupportlyError
 from supportly.http import Outbound
 from supportly.knowledge import encoders, weights
 from supportly.knowledge.weights import WeightsError
 from supportly.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, Settings
+from supportly.storage import rotation
+from supportly.storage.database import Database
 
 
 def check_keys(settings: Settings) -> list[Finding]:
@@ -30,6 +36,39 @@ def check_keys(settings: Settings) -> list[Finding]:
             )
         ]
     return [ok("keys", f"`{ring.current}` writes{others}")]
+
+
+async def check_stored(settings: Settings) -> Finding:
+    """Whether the ring opens what is stored, and whether something of it waits to be sealed anew."""
+    db = Database(settings.database_url, 2)
+    try:
+        ring = KeyRing(settings.keys.get_secret_value())
+        async with asyncio.timeout(LOOK_S):
+            used = await rotation.usage(db)
+    except ValueError:
+        return skipped("stored secrets", "Not compared: the key ring cannot be read")
+    except (SupportlyError, DBAPIError, TimeoutError):
+        return skipped("stored secrets", "Not compared: the database does not tell which keys they need")
+    finally:
+        await db.close()
+    needed: Counter[str] = Counter()
+    for use in used:
+        needed[use.key_id] += use.values
+    if lost := sorted(needed.keys() - ring.derive("doctor").keys()):
+        count = sum(needed[key] for key in lost)
+        return fail(
+            "stored secrets",
+            f"{count} need {', '.join(f'`{key}`' for key in lost)}, and the ring does not have it",
+            "Put it back into SUPPORTLY_KEYS, behind the first key: docs/key-rotation.md.",
+        )
+    if old := sorted(needed.keys() - {ring.current}):
+        count = sum(needed[key] for key in old)
+        return warn(
+            "stored secrets",
+            f"{count} of {needed.total()} are sealed with {', '.join(f'`{key}`' for key in old)}",
+            "`python -m supportly keys rotate` seals them with the first key.",
+        )
+    return ok("stored secrets", f"All {needed.total()} are sealed with `{ring.current}`")
 
 
 async def check_weights(settings: Settings, outbound: Outbound) -> Finding:
