@@ -11,8 +11,20 @@ from starlette.routing import Route
 
 from api import auth, errors, openapi
 from api.captain import PATH, Captain
+from api.console import app as console
 from api.envelope import Envelope
-from api.routes import actions, codec, contacts, integrations, knowledge, knowledge_status, metrics, operations, pages
+from api.routes import (
+    actions,
+    codec,
+    contacts,
+    integrations,
+    knowledge,
+    knowledge_runs,
+    knowledge_status,
+    metrics,
+    operations,
+    pages,
+)
 from api.services import Services
 from api.traces import trace_requests
 from supportly import VERSION
@@ -75,10 +87,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         actions.router,
         knowledge.router,
         knowledge_status.router,
+        knowledge_runs.router,
         integrations.router,
         pages.router,
         codec.router,
         metrics.router,
+        *console.ROUTERS,
     ):
         app.include_router(router)
     app.router.routes.append(Route(PATH, captain, include_in_schema=False))

@@ -64,7 +64,7 @@ class Envelope:
                 raise
             await rendered(error, request_id)(scope, receive, sent)
         except Exception as error:
-            _report(error, request_id)
+            report(error, request_id)
             if status:
                 raise
             await rendered(InternalError(), request_id)(scope, receive, sent)
@@ -99,7 +99,7 @@ def _request_id(scope: Scope) -> str:
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _report(error: Exception, request_id: str) -> None:
+def report(error: Exception, request_id: str) -> None:
     """The type and the lines of code; the text of a foreign exception may quote values."""
     places = [f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-6:]]
     trouble.error("unforeseen %s", type(error).__name__, extra={"request_id": request_id, "places": " > ".join(places)})

@@ -110,9 +110,10 @@ def _streams(provider: Provider, stored: Stored) -> list[dict[str, Any]]:
     ]
 
 
-def redirect_uri(provider: Provider, settings: Settings) -> str:
-    """Where the provider sends the user back; from configuration only."""
-    return settings.callback_url.replace("{provider}", provider.id)
+def redirect_uri(provider: Provider, settings: Settings, return_to: str = "app") -> str:
+    """Where the provider sends the user back; from configuration only. `return_to` is `app` or `console`."""
+    url = settings.console_callback_url if return_to == "console" else settings.callback_url
+    return url.replace("{provider}", provider.id)
 
 
 def unsupported(provider: Provider, what: str, *, field: str = "", allowed: list[str] | None = None) -> SupportlyError:

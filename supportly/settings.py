@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     temporal_address: str = Field("localhost:7233", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace.")
     temporal_api_key: SecretStr = Field(SecretStr(""), description="API key for Temporal Cloud; turns TLS on.")
-    temporal_ui_url: str = Field("http://localhost:8233", description="Temporal UI, for the links in answers.")
+    temporal_ui_url: str = Field(
+        "http://localhost:8233", description="Temporal UI, for the console's links; empty turns them off."
+    )
     worker_deployment: str = Field("", description="Deployment name for worker versioning; empty turns it off.")
     worker_build_id: str = Field("", description="Build id of this worker when versioning is on.")
     graceful_shutdown_s: float = Field(
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
     callback_url: str = Field(
         "http://localhost:3000/app/integrations/{provider}/callback",
         description="Redirect URI registered at the providers; `{provider}` is filled in.",
+    )
+    console_callback_url: str = Field(
+        "http://localhost:8000/console/callback/{provider}",
+        description="The console's own redirect URI, registered at the providers beside the other; its https turns the "
+        "console's cookies `Secure`.",
     )
     callback_mode: Literal["compatible", "strict"] = Field(
         "compatible", description="`strict` demands `state` in the callback; `compatible` finds the one live attempt."

@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Depends
@@ -90,6 +90,9 @@ class ConnectBody(BaseModel):
     )
     code_challenge_method: str | None = Field(None, pattern="^S256$", description="`S256`, the only one.")
     replace: bool = Field(default=False, description="Allow another provider account than the one connected.")
+    return_to: Literal["app", "console"] = Field(
+        "app", description="Which of the two configured redirect URIs the provider sends the user back to."
+    )
 
 
 class CallbackBody(BaseModel):
@@ -181,7 +184,7 @@ async def _connect(at: Integration, body: ConnectBody) -> dict[str, Any]:
     verifier = oauth.new_verifier() if pkce and not body.code_challenge else None
     challenge = body.code_challenge if pkce and body.code_challenge else oauth.challenge(verifier) if verifier else None
     authorize_url, token_url = provider.urls(facts)
-    state, redirect_uri = oauth.new_state(), presenting.redirect_uri(provider, settings)
+    state, redirect_uri = oauth.new_state(), presenting.redirect_uri(provider, settings, body.return_to)
     expires_at = oauth.now_utc() + ATTEMPT_LIFE
     await authorizations.open_attempt(
         at.services.db,

@@ -187,7 +187,7 @@ def _shown(found: Knowledge, *, stalled: bool) -> dict[str, Any]:
         run = replace(run, state="stalled")
     return {
         "state": run.state if run else "never_run",
-        "last_run": _run(run) if run else None,
+        "last_run": run_shown(run) if run else None,
         "completeness": _completeness(found),
         "documents": found.documents,
         "chunks": found.chunks,
@@ -211,7 +211,8 @@ def _completeness(found: Knowledge) -> dict[str, Any] | None:
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def run_shown(run: Run) -> dict[str, Any]:
+    """A run as callers see it."""
     return {
         "run_id": run.run_id,
         "state": run.state,

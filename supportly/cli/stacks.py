@@ -26,6 +26,7 @@ def up() -> None:
     report = Report()
     with _interruptible(report), _configured(report).start() as running:
         report.line(f"  How to reach it, with tokens:  {running.file}")
+        report.line(f"  Console {running.console_url} (sign in with the file's admin_token)")
         report.line(f"  API {running.api_url}/docs   Temporal UI {_ui(running)}")
         report.line("  Ctrl-C stops it.")
         running.watch()

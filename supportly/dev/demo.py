@@ -96,6 +96,7 @@ class Story:
         namespace = self._stack.temporal.namespace if self._stack.temporal else ""
         query = quote(f'SupportlyAccount="{ACCOUNT_ID}"')
         return [
+            f"  Console                 {self._stack.console_url} (sign in with admin_token of {self._stack.file})",
             f"  API and its pages       {self._stack.api_url}/docs",
             f"  Every step, in Temporal {ui}/namespaces/{namespace}/workflows?query={query}",
         ]

@@ -120,6 +120,7 @@ def outside(api_url: str, sandbox_url: str) -> dict[str, str]:
 
     made = {
         "SUPPORTLY_CALLBACK_URL": f"{api_url}/oauth/callback/{{provider}}",
+        "SUPPORTLY_CONSOLE_CALLBACK_URL": f"{api_url}/console/callback/{{provider}}",
         "SUPPORTLY_SANDBOX_URL": sandbox_url,
         "SUPPORTLY_SUPPORTLY_API_URL": f"{sandbox_url}/_supportly/api/v1",
         "SUPPORTLY_SUPPORTLY_API_TOKEN": "sandbox-supportly-token",
@@ -176,6 +177,11 @@ class Stack:
         return f"http://127.0.0.1:{self.api_port}"
 
     @property
+    def console_url(self) -> str:
+        """The console, whose sign-in asks for an API token."""
+        return f"{self.api_url}/console"
+
+    @property
     def sandbox_url(self) -> str:
         """The sandbox, without a path."""
         return f"http://127.0.0.1:{self.sandbox_port}"
@@ -206,7 +212,7 @@ class Stack:
             "temporal_namespace": self.temporal.namespace,
             "temporal_ui_url": self.temporal.ui_url,
             "sandbox_url": self.sandbox_url,
-            "console_url": f"{self.api_url}/console",
+            "console_url": self.console_url,
             "metrics": {"token": self.environment()["SUPPORTLY_METRICS_TOKEN"], "urls": self.metrics_urls()},
             "pids": {
                 "api": self.api.pid,
