@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from api.console.wording import plural
+from api.console.wording import percent, plural
 
 Level = Literal["bad", "warn", "note"]
 ORDER: Final[Mapping[str, int]] = {"bad": 0, "warn": 1, "note": 2}
@@ -126,11 +126,11 @@ def _knowledge(found: Mapping[str, Any]) -> Iterable[Advice]:
     if found["enabled"] and found["stale"] and found["state"] not in ("running", "stalled", "failed", "never_run"):
         yield Advice("warn", "The data is old", "It is older than its interval allows.", "Sync now", "/knowledge")
     sample = found["completeness"]
-    if sample and sample["high"] < EQUAL_ENOUGH:
+    if sample and sample["high"] < EQUAL_ENOUGH and not held:  # else they are what differs
         yield Advice(
             "warn",
             "Not all documents are equal",
-            f"Of {sample['sampled']} compared with the provider, {sample['share']:.0%} were stored as they are there.",
+            f"Of {sample['sampled']} compared with the provider, {percent(sample['share'])} were stored as they are there.",
             "Sync now",
             "/knowledge",
         )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 from starlette.datastructures import FormData
 
-from api.console.wording import label
+from api.console.wording import label, plainly
 from supportly.errors import SupportlyError
 
 SIMPLE: Final = {"integer": "integer", "number": "number", "boolean": "boolean", "string": "text"}
@@ -142,8 +142,8 @@ def problems(error: SupportlyError) -> dict[str, str]:
 
 
 def _sentence(problem: str) -> str:
-    text = problem.removeprefix("is not valid: ")
-    return f"{text[:1].upper()}{text[1:]}."
+    text = plainly(problem.removeprefix("is not valid: "))
+    return text if text.endswith(".") else f"{text}."
 
 
 def with_errors(known: Sequence[Field], found: Mapping[str, str], prefix: str) -> tuple[list[Field], dict[str, str]]:

@@ -27,6 +27,7 @@ HEADERS: Final = {
 HTMX: Final = orjson.dumps(
     {
         "allowEval": False,
+        "disableInheritance": True,  # an element says all that it does
         "includeIndicatorStyles": False,  # an inline style, which the policy forbids; ours are in the stylesheet
         "historyCacheSize": 0,  # pages hold data of customers: none of it stays in the browser's storage
         "refreshOnHistoryMiss": True,
@@ -74,6 +75,7 @@ def _environment() -> Environment:
         "marked": wording.marked,
         "number": wording.number,
         "percent": wording.percent,
+        "plainly": wording.plainly,
         "plural": wording.plural,
         "state": wording.state,
         "web_address": wording.web_address,

@@ -127,6 +127,12 @@ def marked(snippet: str, question: str) -> Markup:
     return Markup("").join(pieces)
 
 
+def plainly(message: str) -> str:
+    """What a validator says, without the words that only programs need."""
+    bare = re.sub(r"^`(params|settings)` is not valid: ", "", message).replace("Value error, ", "")
+    return f"{bare[:1].upper()}{bare[1:]}"
+
+
 def backticked(text: str) -> Markup:
     """A sentence whose `names` stand in code's type."""
     pieces = [

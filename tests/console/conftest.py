@@ -4,6 +4,8 @@ An API of its own runs here, because the console's redirect URI has to name the 
 """
 
 import itertools
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from api.app import create_app
 from supportly.dev.processes import free_port
@@ -168,3 +171,67 @@ def zendesk(console: Console) -> Account:
     found.call("POST", "/zendesk/knowledge/toggle", json={"enabled": True})
     found.call("POST", "/zendesk/knowledge/sync", headers={"Prefer": "wait=60"})
     return found
+
+
+# --- a real browser --------------------------------------------------------------------------------------------------
+
+
+def chromium() -> str:
+    """Where Chromium is: SUPPORTLY_CHROMIUM, else the first on PATH; empty without one."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("SUPPORTLY_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; without one the test is skipped, but not where SUPPORTLY_BROWSER=must says that it has to run."""
+    path = chromium()
+    if not path:
+        why = "no Chromium is installed (`apt-get install chromium`, or name one in SUPPORTLY_CHROMIUM)"
+        pytest.fail(why) if os.environ.get("SUPPORTLY_BROWSER") == "must" else pytest.skip(why)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass
+class Person:
+    """Somebody at a browser window, who has signed in; whatever the browser complains about is collected."""
+
+    account: Account
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+
+    def tab(self, path: str = "") -> Page:
+        """A new tab on a page of the account."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._said)
+        page.goto(self.account.url + path)
+        return page
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "Content Security Policy" in message.text:
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def person(browser: Browser) -> Iterator[Any]:
+    """`person(account, token=…, dark=…)`: at the end no script has failed, and the policy refused nothing."""
+    people: list[Person] = []
+
+    def arrives(account: Account, token: str | None = None, *, dark: bool = False, width: int = 1280) -> Person:
+        context = browser.new_context(
+            color_scheme="dark" if dark else "light", viewport={"width": width, "height": 860}, reduced_motion="reduce"
+        )
+        context.set_default_timeout(60_000)
+        if token != "":
+            context.request.post(f"{account.console.url}/console/sign-in", form={"token": token or account.admin})
+        people.append(Person(account, context))
+        return people[-1]
+
+    yield arrives
+    for one in people:
+        one.context.close()
+    assert [complaint for one in people for complaint in one.complaints] == []

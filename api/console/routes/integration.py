@@ -106,6 +106,8 @@ async def _settings(
     stored = one.api["settings"]["field_mapping"]
     writes = providers.get(provider)
     default = dict(writes.mapping) if isinstance(writes, WritesContacts) else {}
+    rows = mapping if mapping is not None else list((stored if stored is not None else default).items())
+    placed = any(one.error for one in listed) or any(name in wrong for name, _ in rows)
     return page(
         request,
         "settings.html",
@@ -114,13 +116,13 @@ async def _settings(
         one=one,
         tab="settings",
         fields=listed,
-        mapping=mapping if mapping is not None else list((stored if stored is not None else default).items()),
+        mapping=rows,
         own_mapping=mapping is not None or stored is not None,
         default_mapping=default,
         writes_contacts=isinstance(writes, WritesContacts),
         sources=SOURCES,
         wrong=wrong,
-        error=error,
+        error=None if placed else error,
     )
 
 

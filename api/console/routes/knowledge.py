@@ -126,7 +126,7 @@ def _progress(runs: Sequence[Mapping[str, Any]], operation: str) -> dict[str, An
         (run for run in runs[1:] if run["complete"] and run["state"] == "succeeded" and newest["complete"]), None
     )
     total = whole["counts"]["seen"] if whole else None
-    left = (total - seen) / rate if total and rate and total > seen else None
+    left = (total - seen) / rate if total and rate else None
     return {"phase": "running", "run": newest, "seconds": seconds, "rate": rate, "total": total, "left": left}
 
 

@@ -25,7 +25,7 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 document.addEventListener("DOMContentLoaded", () => {
-  const focused = document.querySelector("[data-focus], [aria-invalid=true]");
+  const focused = document.querySelector("[aria-invalid=true]") || document.querySelector("[data-focus]");
   if (focused) focused.focus();
   // The note has been read; loading the page again does not bring it back.
   const address = new URL(location.href);
