@@ -551,5 +551,10 @@ async def close_revocation(db: Database, account_id: int, revocation_id: str, st
 
 
 def missing_scopes(granted: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Scopes that were asked for and not granted; nothing where the provider names no scopes."""
-    return [scope for scope in wanted if scope not in granted] if granted else []
+    """Scopes that were asked for and not granted.
+
+    Nothing where the provider names no scopes, or none of those asked for: then it calls them by other names, as Stripe
+    does, which answers `stripe_apps` for all permissions of an app's manifest.
+    """
+    lacking = [scope for scope in wanted if scope not in granted]
+    return lacking if len(lacking) < len(wanted) else []

@@ -352,3 +352,4 @@ async def test_tokens_that_were_moved_do_not_open(postgres, db, vault, account_i
 def test_scopes_that_were_not_granted():
     assert connections.missing_scopes(["a"], ["a", "b"]) == ["b"]
     assert connections.missing_scopes([], ["a"]) == []
+    assert connections.missing_scopes(["all_of_it"], ["a", "b"]) == [], "Stripe names the grant, not its permissions"
