@@ -17,9 +17,10 @@ PACKAGES := supportly workflows activities api sandbox worker.py tests bench dri
 TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 DRILLS_ARGS ?=
+BROWSER_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage proofs drills bench check format docs lock clean
+.PHONY: help setup up demo test coverage browser screenshots proofs drills bench check format docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -41,6 +42,15 @@ test: setup ## Run the tests (PYTEST_ARGS="-k oauth" chooses some)
 
 coverage: setup ## Run the tests and measure branch coverage
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+
+browser: setup ## Test the console in a real Chromium (BROWSER_ARGS="-k search" chooses some)
+	@if [ -z "$${SUPPORTLY_CHROMIUM:-}" ] && ! command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
+		echo "No Chromium is installed: apt-get install chromium (or brew install --cask chromium), or name one with SUPPORTLY_CHROMIUM=/path/to/it." >&2; \
+		exit 1; fi
+	@SUPPORTLY_BROWSER=must exec $(BIN)/python -m pytest -m browser tests/console $(BROWSER_ARGS)
+
+screenshots: setup ## Draw docs/images/ anew: the main pages of the console, of a stack of their own
+	@exec $(BIN)/python -m tests.console.screenshots
 
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
 	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o faulthandler_timeout=900 $(PYTEST_ARGS)

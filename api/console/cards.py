@@ -130,7 +130,7 @@ def _knowledge(found: Mapping[str, Any]) -> Iterable[Advice]:
         yield Advice(
             "warn",
             "Not all documents are equal",
-            f"Of {sample['sampled']} compared with the provider, {percent(sample['share'])} were stored as they are there.",
+            f"{percent(sample['share'])} of {sample['sampled']} compared documents are as the provider has them.",
             "Sync now",
             "/knowledge",
         )

@@ -21,8 +21,10 @@ TICKS: Final = 4
 """Lines across the plot, about; round values decide."""
 FEWEST: Final = 2
 """Points below which there is no course to see."""
-AGES: Final = (60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
+AGES: Final = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
 """Seconds that an axis of ages is divided into."""
+
+SHORT: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 Point = tuple[datetime, float]
 
@@ -88,7 +90,7 @@ def ages(runs: Sequence[Mapping[str, Any]]) -> Chart | None:
     step = next((one for one in AGES if oldest / one <= TICKS), AGES[-1])
     top = max(math.ceil(oldest / step) * step, step)
     told = f"Now {duration(points[-1][1])} old; at most {duration(oldest)} in this time."
-    marks = [(value, duration(value) if value else "0") for value in _steps(top, step)]
+    marks = [(value, _short(value)) for value in _steps(top, step)]
     rows = [(_exact(ended), f"fell to {duration((ended - began).total_seconds())}") for began, ended in reversed(whole)]
     return _drawn("Age of the data", told, points, top, marks, rows)
 
@@ -147,8 +149,15 @@ def _steps(top: float, step: float) -> list[float]:
     return [step * place for place in range(round(top / step) + 1)]
 
 
+def _short(seconds: float) -> str:
+    """An age as an axis has room for it: `20 s`, `2 h`."""
+    size, unit = next(((size, unit) for size, unit in SHORT if seconds >= size), (1, ""))
+    return f"{seconds / size:g} {unit}".strip()
+
+
 def _moment(at: datetime, over: timedelta) -> str:
-    return at.strftime("%H:%M" if over < timedelta(days=1) else "%d %b")
+    near, today = over < timedelta(minutes=5), over < timedelta(days=1)
+    return at.strftime("%H:%M:%S" if near else "%H:%M" if today else "%d %b")
 
 
 def _exact(at: datetime) -> str:

@@ -114,4 +114,5 @@ def redirect(url: str) -> Response:
 
 def wants_part(request: Request) -> bool:
     """True when htmx asks for a part of a page."""
-    return request.headers.get("hx-request") == "true"
+    headers = request.headers
+    return headers.get("hx-request") == "true" and headers.get("hx-history-restore-request") != "true"

@@ -18,7 +18,7 @@ from api.console.place import SignInNeeded
 from api.console.rendering import HEADERS, page, redirect, wants_part
 from api.envelope import report
 from api.errors import InternalError, invalid
-from supportly.errors import InvalidInput, NotFound, SupportlyError
+from supportly.errors import InvalidInput, NotAuthenticated, NotFound, SupportlyError
 
 TITLES: Final = {
     403: "Not done",
@@ -45,6 +45,9 @@ class ConsoleRoute(APIRoute):
                 answer = await handler(request)
             except SignInNeeded as missing:
                 answer = to_sign_in(request, missing.why)
+            except NotAuthenticated as error:
+                # Between two questions of one page the token may be revoked; a role that is too low is no such thing.
+                answer = failure(request, error) if "role" in error.details else to_sign_in(request, "expired")
             except SupportlyError as error:
                 answer = failure(request, error)
             except RequestValidationError as error:

@@ -26,7 +26,7 @@ INTRO: Final = """# Providers
 
 Made from the providers' own files by `make docs`; a test keeps it equal to them. How an account is connected and asked: [api.md](api.md). How a provider is written: [adding-a-provider.md](adding-a-provider.md).
 
-Every app needs its redirect URI registered at the provider: `SUPPORTLY_CALLBACK_URL` with `{provider}` filled in ([settings.md](settings.md)). Its client id and secret go into `SUPPORTLY_{PROVIDER}_CLIENT_ID` and `SUPPORTLY_{PROVIDER}_CLIENT_SECRET`. Credentials are read when a connection is made or refreshed, never stored."""  # noqa: E501 (a paragraph is one line in Markdown)
+Every app needs its redirect URI registered at the provider: `SUPPORTLY_CALLBACK_URL` with `{provider}` filled in, and for the [console](console.md) `SUPPORTLY_CONSOLE_CALLBACK_URL` as well ([settings.md](settings.md)). Its client id and secret go into `SUPPORTLY_{PROVIDER}_CLIENT_ID` and `SUPPORTLY_{PROVIDER}_CLIENT_SECRET`. Credentials are read when a connection is made or refreshed, never stored."""  # noqa: E501 (a paragraph is one line in Markdown)
 
 
 def page(providers: Iterable[Provider] = PROVIDERS) -> str:

@@ -1,4 +1,4 @@
-"""axe-core on every page, light and dark, wide and narrow: nothing serious, nothing critical."""
+"""axe-core on every page, light and dark, wide and narrow: it finds nothing, of any impact."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -24,19 +24,17 @@ PAGES = {
 }
 
 
-def serious(page: Page) -> list[str]:
-    """What axe finds serious or critical: rule, and where."""
-    found = Axe().run(page).response["violations"]
+def barriers(page: Page) -> list[str]:
+    """What axe finds: rule, impact, and where."""
+    found = Axe().run(page).response
+    assert len(found["passes"]) > 20, "axe has looked"
     return [
-        f"{one['id']} ({one['impact']}): {node['html'][:160]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
+        f"{one['id']} ({one['impact']}): {node['html'][:160]}" for one in found["violations"] for node in one["nodes"]
     ]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_page_has_a_serious_barrier(zendesk, person, dark):
+def test_no_page_has_a_barrier(zendesk, person, dark):
     zendesk.contact(880_100, name="Grace Hopper", email="grace.console@example.com")
     one = person(zendesk, dark=dark)
     page = one.tab()
@@ -49,23 +47,23 @@ def test_no_page_has_a_serious_barrier(zendesk, person, dark):
             page.wait_for_selector("#plan > *")
         if name in ("settings", "knowledge"):
             page.locator("[value=own]").first.check()
-        found[name] = serious(page)
+        found[name] = barriers(page)
     page.goto(zendesk.url + "/integrations/zendesk")
     page.get_by_role("button", name="Disconnect").click()
-    found["dialog"] = serious(page)
+    found["dialog"] = barriers(page)
     page.goto(zendesk.url + "/integrations/zendesk/settings")
     page.fill("[name='settings.default_ticket_id']", "seven")
     page.click("text=Save settings")
     page.wait_for_selector(".wrong")
-    found["wrong settings"] = serious(page)
+    found["wrong settings"] = barriers(page)
     page.set_viewport_size({"width": 360, "height": 740})
     for name in ("overview", "knowledge", "search"):
         page.goto(zendesk.url + PAGES[name])
-        found[f"narrow {name}"] = serious(page)
+        found[f"narrow {name}"] = barriers(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
     page.click("text=Sign out")
-    found["sign-in"] = serious(page)
-    assert {name: barriers for name, barriers in found.items() if barriers} == {}
+    found["sign-in"] = barriers(page)
+    assert {name: what for name, what in found.items() if what} == {}
 
 
 def test_it_can_be_used_by_keyboard_alone(zendesk, person):
@@ -81,3 +79,11 @@ def test_it_can_be_used_by_keyboard_alone(zendesk, person):
     assert page.evaluate(inside)
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.textContent") == "Disconnect"
+
+
+def test_the_check_finds_what_is_wrong(zendesk, person):
+    page = person(zendesk).tab("/search")
+    assert barriers(page) == []
+    page.evaluate("document.querySelector('label[for=q]').remove(); document.querySelector('#q').placeholder = ''")
+    page.evaluate("document.querySelector('.lead').style.color = '#bbb'")  # by script, which the policy lets be
+    assert sorted({one.split(" ")[0] for one in barriers(page)}) == ["color-contrast", "label"]
