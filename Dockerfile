@@ -25,6 +25,4 @@ EXPOSE 8000 9464 9465
 # For the API; compose and Kubernetes bring checks of their own for the others.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
-# Idle connections are kept for longer than clients and proxies keep theirs: else a request meets one that just closes.
-CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", \
-     "--timeout-keep-alive", "75"]
+CMD ["python", "-m", "api", "--host", "0.0.0.0"]

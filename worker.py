@@ -165,7 +165,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then let running calls end within the grace."""
     async with AsyncExitStack() as closing:
         client, activities = await build(settings, closing)
-        for worker in workers(client, settings, activities):
+        queues = workers(client, settings, activities)
+        for worker in queues:
             await closing.enter_async_context(worker)
         try:
             await schedules.keep_maintenance(client)
@@ -175,6 +176,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         log.info("working on %s", ", ".join(WORKFLOWS))
         await stop.wait()
         log.info("stopping; running calls have %.0f s", settings.graceful_shutdown_s)
+        # All at once: one queue after the other would take the grace once each.
+        await asyncio.gather(*(worker.shutdown() for worker in queues))
 
 
 def _say_ready() -> None:

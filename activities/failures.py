@@ -68,6 +68,11 @@ def translated(*, patience_s: float | None = None) -> Iterator[None]:
         raise ApplicationError(f"unforeseen {type(error).__name__}", type="internal_error") from None
 
 
+def leaving() -> bool:
+    """True when this worker has been asked to stop: what can be gone on with elsewhere ends at its next good place."""
+    return activity.in_activity() and activity.is_worker_shutdown()
+
+
 @asynccontextmanager
 async def beating() -> AsyncIterator[None]:
     """Heartbeats while the block runs, so that a cancelled or dead attempt is noticed; none outside of Temporal."""

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import FIRST_PAUSE_S, beating, translated
+from activities.failures import FIRST_PAUSE_S, beating, leaving, translated
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
@@ -179,11 +179,11 @@ class KnowledgeActivities:
         clock = asyncio.get_running_loop().time
         ends, until, cursor, more = clock() + STRETCH_S, 0.0, walk.cursor, True
         try:
-            # One page at least, so that every stretch gets on.
-            while more and (clock() < ends or not until):
+            # One page at least, so that every stretch gets on; none when others can go on at once.
+            while more and (clock() < ends or not until) and not leaving():
                 async with self.calls.open(job.account_id, job.provider, "knowledge") as opened:
                     fresh, until = True, min(ends, clock() + CALL_S)
-                    while more and (fresh or clock() < until):
+                    while more and (fresh or clock() < until) and not leaving():
                         fresh = False
                         page = await _streaming(opened.provider).read_stream(opened.call, stream, cursor, walk.since)
                         if page.next is not None and page.next == cursor:

@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.failures import beating, translated
+from activities.failures import beating, leaving, translated
 from supportly.contracts import ids
 from supportly.contracts.knowledge import Refined, RefineJob, SwitchJob, SwitchProgress
 from supportly.errors import InvalidInput, SupportlyError
@@ -130,7 +130,7 @@ class RefinementActivities:
     async def _read(self, account_id: int, model: Model, encoder: Encoder, ends: float) -> int:
         """Read until nothing is left or the time is over; answers how many chunks have their vectors now."""
         done = 0
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and not leaving():
             found = await knowledge_refining.lacking(self.db, account_id, model.id, LOOKED_UP)
             for start in range(0, len(found), READ_AT_ONCE):
                 try:
@@ -141,7 +141,7 @@ class RefinementActivities:
                 texts = [Chunk(one.title, one.heading, one.body).text for one in some]
                 matrix = await encoders.encode_titled(encoder, [one.title for one in some], texts)
                 done += await knowledge_refining.store(self.db, account_id, model.id, some, matrix)
-                if time.monotonic() >= ends:
+                if time.monotonic() >= ends or leaving():
                     break
             if len(found) < LOOKED_UP:
                 break

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -24,6 +24,8 @@ from supportly.storage.database import Database
 CONNECT_S: Final = 5.0
 """Seconds for the first contact with Temporal; a caller hears 503 afterwards."""
 AWAY_RETRY_S: Final = 5.0
+
+T = TypeVar("T")
 
 
 class TemporalLink:
@@ -64,6 +66,23 @@ class Services:
     temporal: TemporalLink
     platform: Platform
     asking: Asking
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this process has been asked to stop: nobody waits here any longer for what others work on."""
+
+    async def patiently(self, work: Awaitable[T], seconds: float | None) -> T:
+        """The result of `work`, which is dropped after `seconds` or when this process has to leave: TimeoutError."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self.leaving.wait())
+        try:
+            await asyncio.wait((working, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise TimeoutError
+        finally:
+            leaving.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
 
     @classmethod
     @asynccontextmanager

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from collections.abc import Callable
@@ -189,7 +188,7 @@ async def _result(
         await operations.attach(at.services.db, at.account_id, work.operation_id, work.workflow_id, run_id)
     if patience.seconds <= 0:
         raise TimeoutError
-    return await asyncio.wait_for(handle.result(), patience.seconds)
+    return await at.services.patiently(handle.result(), patience.seconds)
 
 
 async def _accepted(at: Tenant, work: Work, run_id: str | None, patience: Patience) -> Response:
@@ -241,7 +240,7 @@ async def settled(at: Tenant, found: Operation, patience: Patience) -> Operation
     try:
         if not patience.seconds and (await handle.describe()).status == WorkflowExecutionStatus.RUNNING:
             return found
-        result = await asyncio.wait_for(handle.result(), patience.seconds or None)
+        result = await at.services.patiently(handle.result(), patience.seconds or None)
         await _record(at, found.id, result=result)
     except TimeoutError:
         return found

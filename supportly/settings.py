@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     worker_deployment: str = Field("", description="Deployment name for worker versioning; empty turns it off.")
     worker_build_id: str = Field("", description="Build id of this worker when versioning is on.")
     graceful_shutdown_s: float = Field(
-        40.0, ge=1, description="Seconds that a stopping worker gives to running calls; above the longest one."
+        40.0, ge=1, description="Seconds that a stopping process gives to running calls; above the longest one."
     )
     keys: SecretStr = Field(
         SecretStr(DEVELOPMENT_KEYS),

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from supportly.dev.stack import KEEP_ALIVE_S, ROOT
+from supportly.dev.stack import ROOT
 from supportly.dev.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
@@ -96,6 +96,7 @@ def test_the_image_holds_every_room_that_runs() -> None:
     assert Path(ROOT / "requirements.lock").exists()
 
 
-def test_the_image_keeps_idle_connections_as_long_as_the_stack() -> None:
-    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2].replace("\\\n", ""))
-    assert command[command.index("--timeout-keep-alive") + 1] == str(KEEP_ALIVE_S)
+def test_the_image_serves_the_api_by_its_own_program() -> None:
+    """It keeps idle connections for long, and leaves no caller without an answer when it is stopped."""
+    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2])
+    assert command[:3] == ["python", "-m", "api"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -254,7 +253,7 @@ async def _synced(at: Integration, key: str | None, patience: Patience) -> Respo
         handle = await _start(client, at, "manual")
         await operations.attach(services.db, at.account_id, operation.id, place, handle.result_run_id)
     try:
-        report = await asyncio.wait_for(handle.result(), patience.seconds) if patience.seconds else None
+        report = await services.patiently(handle.result(), patience.seconds) if patience.seconds else None
     except WorkflowFailureError as error:
         failure = from_temporal(error)
         await operations.finish(services.db, services.vault, at.account_id, operation.id, error=failure.payload())

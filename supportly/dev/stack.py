@@ -40,9 +40,6 @@ ACCOUNT_ID = 1
 ROLES = {"admin_token": "administrator", "agent_token": "agent"}
 READY_S = 60.0
 STOP_S = 10.0
-# Seconds for which the API keeps an idle connection, as in the Dockerfile: longer than the callers' clients and the
-# proxies between keep theirs (5 to 60), so that it is never the API that closes one on which a request is on its way.
-KEEP_ALIVE_S = 75
 # A process that dies is started again after a pause, as a process manager does; this often a minute, then we give up.
 RESTARTS_A_MINUTE = 5
 RESTART_PAUSE_S = 1.0
@@ -327,10 +324,8 @@ class Stack:
         return self._launch("Sandbox", ["-m", "sandbox", "--port", str(self.sandbox_port)])
 
     def _launch_api(self) -> Child:
-        app = ["-m", "uvicorn", "api.app:create_app", "--factory", "--host", "127.0.0.1", "--port", str(self.api_port)]
-        app += ["--no-access-log", "--timeout-keep-alive", str(KEEP_ALIVE_S)]
         served = self._served("API", "SUPPORTLY_TEMPORAL_METRICS_ADDRESS")
-        return self._launch("API", app, {**self.environment(), **served})
+        return self._launch("API", ["-m", "api", "--port", str(self.api_port)], {**self.environment(), **served})
 
     def _launch_worker(self, number: int, more: Mapping[str, str] | None = None) -> Child:
         name = f"Worker {number}"

@@ -67,6 +67,16 @@ async def test_the_next_page_is_fetched_while_one_is_worked_on(activities, job, 
     assert stretch.counts.added == 40
 
 
+async def test_a_worker_that_has_to_leave_stores_what_it_has_read_and_reads_no_further(activities, job, held):
+    leaving = ActivityEnvironment()
+    held.before_page = lambda _stream, page: leaving.worker_shutdown() if page == 1 else None
+    stretch = await leaving.run(activities.ingest, job)
+    assert (stretch.counts.added, stretch.stream_done, len(held.reads)) == (20, False, 2)
+    # Where the next worker goes on.
+    stretch = await ActivityEnvironment().run(activities.ingest, job)
+    assert (stretch.counts.added, stretch.stream_done, len(held.reads)) == (40, True, 4)
+
+
 async def test_a_circle_of_cursors_is_an_error(activities, job, held, monkeypatch):
     original = MemoryProvider.read_stream
 

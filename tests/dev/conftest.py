@@ -39,6 +39,11 @@ def create_app():
         await send({"type": "http.response.body", "body": b"{}"})
     return app
 """
+SERVES = """
+import sys, uvicorn
+from api.app import create_app
+uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[sys.argv.index("--port") + 1]))
+"""
 # Runs the real command line on the house above; what follows the two directories are its arguments.
 RUNNER = """
 import sys
@@ -55,7 +60,8 @@ app.main()
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     root = tmp_path / "house"
-    for name, text in {"worker.py": WORKER, "sandbox/__main__.py": SANDBOX, "api/app.py": API}.items():
+    files = {"sandbox/__main__.py": SANDBOX, "api/app.py": API, "api/__main__.py": SERVES}
+    for name, text in {"worker.py": WORKER, **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root

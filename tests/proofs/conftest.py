@@ -137,7 +137,7 @@ def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
     for provider in BY_ID:
         env[f"SUPPORTLY_{provider.upper()}_CLIENT_ID"] = f"sandbox-{provider}-client"
         env[f"SUPPORTLY_{provider.upper()}_CLIENT_SECRET"] = f"sandbox-{provider}-secret"
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--port", str(api_port)]
+    command = [sys.executable, "-m", "api", "--port", str(api_port)]
     api = Child("api", command, log=directory / "api.log", env=env, cwd=ROOT)
     house = House(directory, Settings(**chosen), env, postgres, temporal, app, f"http://127.0.0.1:{api_port}")
     try:

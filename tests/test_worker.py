@@ -1,0 +1,41 @@
+"""How the worker process ends."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Self
+
+import pytest
+
+import worker
+from supportly.settings import Settings
+
+
+class Queue:
+    """A task queue whose work ends only when every other queue has been asked to stop too."""
+
+    def __init__(self, together: asyncio.Barrier) -> None:
+        self.together = together
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def shutdown(self) -> None:
+        await self.together.wait()
+
+
+async def test_all_task_queues_share_one_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = asyncio.Barrier(len(worker.WORKFLOWS))
+
+    async def build(_settings: Settings, _closing: AsyncExitStack) -> tuple[None, None]:
+        return None, None
+
+    monkeypatch.setattr(worker, "build", build)
+    monkeypatch.setattr(worker, "workers", lambda *_: [Queue(together) for _ in worker.WORKFLOWS])
+    monkeypatch.delenv("SUPPORTLY_READY_FILE", raising=False)
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(30):
+        await worker.run(Settings(), stop)
