@@ -63,15 +63,16 @@ class Round:
     """Kills by the activity that was running."""
 
     def __post_init__(self) -> None:
-        """Randomness of this round, and its callers."""
+        """Randomness of this round; nobody calls yet."""
         self.rng = self.tally.rng("round", self.tally.tries)
-        self.notes = Notes(self.stage, self.accounts[0], self.rng) if self.plan.notes else None
+        self.notes: Notes | None = None
         self.callers: list[asyncio.Task[None]] = []
         self.restarts: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Sync under kills, compare, and note."""
-        if self.notes:
+        if self.plan.notes:
+            self.notes = Notes(self.stage, await self.stage.account(), self.rng)
             await self.notes.open()
         await self.library.disturbed(self.accounts, self.attack, self.plan.page_delay_s)
         await asyncio.gather(*self.callers)

@@ -12,7 +12,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httpx
@@ -50,16 +50,14 @@ class Round:
     damage: Damage = field(default_factory=Damage)
 
     def __post_init__(self) -> None:
-        """Randomness of this round, and its callers."""
+        """Randomness of this round."""
         self.rng = self.tally.rng("round", self.tally.tries)
-        plain = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-        first = self.accounts[0]
-        caller = Account(first.api_url, first.id, first.token, httpx.AsyncClient(timeout=90, limits=plain))
-        self.notes = Notes(self.stage, caller, self.rng)
 
     async def run(self) -> None:
         """Sync under signals, compare, and note."""
-        async with self.notes.account.http:
+        unkept = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+        async with httpx.AsyncClient(timeout=90, limits=unkept) as http:
+            self.notes = Notes(self.stage, replace(await self.stage.account(), http=http), self.rng)
             await self.notes.open()
             self.stage.fault(**SLOW_NOTE, times=-1)
             await self.library.disturbed(self.accounts, self.attack, PAGE_DELAY_S)

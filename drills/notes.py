@@ -35,6 +35,7 @@ class Notes:
     """Callers of one account who log notes and insist on each until it is answered for good."""
 
     def __init__(self, stage: Stage, account: Account, rng: random.Random) -> None:
+        """`account` logs nothing else."""
         self.stage = stage
         self.account = account
         self.rng = rng
