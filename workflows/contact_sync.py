@@ -26,13 +26,16 @@ class ContactSync:
     @workflow.run
     async def run(self, job: SyncJob) -> SyncResult:
         """Sync until nobody asked since the last read; the first outcome that wrote something is the answer."""
-        result: SyncResult | None = None
-        while result is None or self._asked_again:
+        result = job.so_far
+        while True:
             self._asked_again, self._reading = False, True
             latest = await recorded(ContactActivities.sync, job)
             # "created", then "unchanged" for the one that joined: both callers asked for the creation.
             result = latest if result is None or latest.status != "unchanged" else result
-        return result
+            if not self._asked_again:
+                return result
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(job.model_copy(update={"so_far": result}))
 
     @workflow.signal
     def again(self) -> None:

@@ -27,9 +27,10 @@ PATIENT: Final = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_inte
 class KnowledgeRefinement:
     """Gives the chunks of one account refined vectors until none lacks one. One run an account; a sync wakes it."""
 
-    def __init__(self) -> None:
+    @workflow.init
+    def __init__(self, job: RefineJob) -> None:
         self.woken = False
-        self.done = 0
+        self.done = job.done
 
     @workflow.run
     async def run(self, job: RefineJob) -> int:
@@ -49,7 +50,7 @@ class KnowledgeRefinement:
             if stretch.wait_s:
                 await workflow.sleep(timedelta(seconds=stretch.wait_s))
             if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(job)
+                workflow.continue_as_new(job.model_copy(update={"done": self.done}))
 
     @workflow.signal
     def again(self) -> None:

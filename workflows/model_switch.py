@@ -46,7 +46,7 @@ class ModelSwitch:
             except ActivityError as error:
                 raise reason(error) from None
         pause = ASKED_EVERY
-        while not self.given_up and self.state.state == "building":
+        while self._goes_on():
             self.state = await self._do(RefinementActivities.spread)
             if not self.state.lacking:
                 self.state = await self._do(RefinementActivities.turn)
@@ -54,11 +54,14 @@ class ModelSwitch:
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(lambda: self.given_up, timeout=pause)
             pause = min(pause * 2, LONGEST_PAUSE)
-            if workflow.info().is_continue_as_new_suggested():
+            if self._goes_on() and workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(SwitchJob(spec=job.spec, model=self.state.model))
         if self.state.state == "building":
             self.state = await self._do(RefinementActivities.abandon)
         return self.state
+
+    def _goes_on(self) -> bool:
+        return self.state.state == "building" and not self.given_up
 
     async def _do(self, step: Callable[[Any, SwitchProgress], Awaitable[SwitchProgress]]) -> SwitchProgress:
         return await workflow.execute_activity_method(

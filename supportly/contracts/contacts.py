@@ -82,13 +82,6 @@ class Lookup(BaseModel):
     partial: dict[str, str] = Field(default_factory=dict)
 
 
-class SyncJob(Operation):
-    """Create or update a Supportly contact at a provider; a dry run only plans."""
-
-    contact_id: int
-    dry_run: bool = False
-
-
 class RecordRef(BaseModel):
     """Where a record is: its id and the page on which a person sees it."""
 
@@ -115,6 +108,15 @@ class SyncResult(BaseModel):
     changes: list[FieldChange] = Field(default_factory=list)
     skipped_fields: dict[str, str] = Field(default_factory=dict)
     dry_run: bool = False
+
+
+class SyncJob(Operation):
+    """Create or update a Supportly contact at a provider; a dry run only plans."""
+
+    contact_id: int
+    dry_run: bool = False
+    so_far: SyncResult | None = None
+    """What the sync has come to, carried over continue-as-new."""
 
 
 class ActivityJob(Operation):

@@ -126,9 +126,11 @@ class KnowledgeReport(BaseModel):
 
 
 class RefineJob(BaseModel):
-    """The chunks of one account that wait for the refined tier."""
+    """The chunks of one account that wait for the refined tier; `done` is carried over continue-as-new."""
 
     account_id: int
+    done: int = 0
+    """Chunks that were read so far."""
 
 
 class Refined(BaseModel):

@@ -1,163 +1,18 @@
-"""The life of a connection: on a server that skips time, and on a real one where histories end early."""
+"""The life of a connection on a server that skips time."""
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from supportly.contracts.connections import (
-    Authorization,
-    ConnectionKey,
-    Disconnection,
-    Entity,
-    RefreshAttempt,
-    Retired,
-    RevocationJob,
-    Standing,
-)
-from supportly.dev import temporal as dev
+from supportly.contracts.connections import RevocationJob
+from tests.workflows.entity import QUEUE, Double, authorize, disconnect, until, working
 from workflows.connection import IDLE, ConnectionWorkflow
 from workflows.maintenance import Revocation
-
-TEST_SERVER = Path(__file__).parents[2] / ".venv" / "bin" / "temporal-test-server"
-ENTITY = Entity(account_id=1, provider="acme")
-QUEUE = "here"
-
-
-class Double:
-    """The activities, over a connection in memory; `life` is how long its tokens live.
-
-    What stamps the times may be `ahead` of the clock that the workflow waits by.
-    """
-
-    def __init__(self, now: Any, life: timedelta = timedelta(minutes=30), ahead: timedelta = timedelta(0)) -> None:
-        self.now, self.life, self.ahead = now, life, ahead
-        self.at = Standing(state="disconnected")
-        self.refreshes: list[tuple[datetime, int, bool]] = []
-        self.revoked: list[str] = []
-        self.destroyed: list[tuple[str, datetime]] = []
-        self.failures: list[ApplicationError] = []
-        self.revocation_fails = False
-        self.lease_s = 0.0
-        self.delay_s = 0.0
-        self.inside = 0
-        self.earlier: Standing | None = None
-        """What a callback came to that is repeated."""
-
-    async def connected(self, version: int) -> Standing:
-        now = await self.now() + self.ahead
-        return Standing(
-            state="connected", connection_id="c", generation=1, version=version, refreshed_at=now,
-            expires_at=now + self.life, refreshable=True,
-        )  # fmt: skip
-
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        self.inside += 1
-        assert self.inside == 1, "connecting, refreshing and disconnecting take turns"
-        await asyncio.sleep(self.delay_s)
-        try:
-            if self.failures:
-                raise self.failures.pop(0)
-            yield
-        finally:
-            self.inside -= 1
-
-    @activity.defn(name="connection_standing")
-    async def standing(self, key: ConnectionKey) -> Standing:
-        return self.at
-
-    @activity.defn(name="connection_exchange")
-    async def exchange(self, job: Authorization) -> Standing:
-        async with self.alone():
-            if self.earlier:
-                return self.earlier
-            self.at = await self.connected(self.at.version + 1)
-            return self.at
-
-    @activity.defn(name="connection_refresh")
-    async def refresh(self, job: RefreshAttempt) -> Standing:
-        async with self.alone():
-            assert job.from_version == self.at.version
-            self.refreshes.append((await self.now(), job.from_version, job.after_rejection))
-            self.at = await self.connected(self.at.version + 1)
-            return self.at
-
-    @activity.defn(name="connection_begin_disconnect")
-    async def begin_disconnect(self, job: Disconnection) -> float:
-        if self.at.state == "disconnected":
-            raise ApplicationError("Not connected.", type="not_connected", non_retryable=True)
-        return self.lease_s
-
-    @activity.defn(name="connection_retire")
-    async def retire(self, job: Disconnection) -> Retired:
-        async with self.alone():
-            self.at = Standing(state="disconnected", version=self.at.version + 1)
-            return Retired(standing=self.at, revocation_id=f"r{self.at.version}")
-
-    @activity.defn(name="connection_revoke")
-    async def revoke(self, job: RevocationJob) -> bool:
-        if self.revocation_fails:
-            raise ApplicationError("away", type="provider_error")
-        self.revoked.append(job.revocation_id)
-        return True
-
-    @activity.defn(name="connection_destroy")
-    async def destroy(self, job: RevocationJob) -> None:
-        self.destroyed.append((job.revocation_id, await self.now()))
-
-    def all(self) -> list[Any]:
-        return [
-            self.standing, self.exchange, self.refresh, self.begin_disconnect, self.retire, self.revoke, self.destroy
-        ]  # fmt: skip
-
-
-@pytest.fixture
-async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    # A server for each test: what one leaves unfinished would keep the other's time from being skipped.
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
-    ) as env:
-        yield env
-
-
-@asynccontextmanager
-async def working(client: Client, double: Double) -> AsyncIterator[Any]:
-    async with Worker(client, task_queue=QUEUE, workflows=[ConnectionWorkflow, Revocation], activities=double.all()):
-        yield await client.start_workflow(
-            ConnectionWorkflow.run, ENTITY, id=f"connection-{id(double)}", task_queue=QUEUE
-        )
-
-
-async def authorize(handle: Any, pending: str = "p1") -> Standing:
-    return await handle.execute_update(
-        ConnectionWorkflow.authorize, Authorization(account_id=1, provider="acme", pending_id=pending), id=pending
-    )
-
-
-async def disconnect(handle: Any) -> Standing:
-    return await handle.execute_update(ConnectionWorkflow.disconnect, Disconnection(account_id=1, provider="acme"))
-
-
-async def until(true: Any, seconds: float = 10) -> None:
-    for _ in range(int(seconds / 0.02)):
-        if true():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to that")
 
 
 @pytest.mark.parametrize(
@@ -421,52 +276,6 @@ async def test_tokens_that_cannot_be_revoked_are_destroyed_after_a_day(skipping)
         [(which, then)] = double.destroyed
         assert (told, which) == (False, "r")
         assert timedelta(hours=23) <= then - began <= timedelta(hours=25)
-
-
-@pytest.fixture(scope="module")
-def short_histories(tmp_path_factory) -> Any:
-    """A real server that suggests continue-as-new after some twenty events."""
-    with pytest.MonkeyPatch.context() as patch:
-        limits = {"limit.historyCount.suggestContinueAsNew": "20"}
-        patch.setattr(dev, "DYNAMIC_CONFIG", {**dev.DYNAMIC_CONFIG, **limits})
-        server = dev.Temporal.start(tmp_path_factory.mktemp("short"), ui=False)
-    yield server
-    server.stop()
-
-
-async def test_continuing_as_new_loses_no_update_and_no_standing(short_histories):
-    from datetime import UTC
-
-    async def now() -> datetime:
-        return datetime.now(UTC)
-
-    client = await Client.connect(short_histories.address, data_converter=pydantic_data_converter)
-    double = Double(now, timedelta(hours=1))
-    async with working(client, double) as handle:
-        await authorize(handle, "first")
-
-        async def reject() -> None:
-            while True:
-                with contextlib.suppress(RPCError):  # the signal met a run that had just ended
-                    await handle.signal(ConnectionWorkflow.token_rejected, double.at.version)
-                await asyncio.sleep(0.005)
-
-        signals = asyncio.create_task(reject())
-        stood = [await asyncio.gather(*(authorize(handle, f"p{n}-{m}") for m in range(4))) for n in range(15)]
-        await until(lambda: len(double.refreshes) >= 5)
-        signals.cancel()
-        assert all(one.state == "connected" for row in stood for one in row)
-        runs = [run async for run in client.list_workflows(f'WorkflowId = "{handle.id}"')]
-        assert len(runs) > 5
-        # The last signal's refresh may still be on its way back.
-        await until(lambda: not double.inside)
-        for _ in range(500):
-            if (told := await handle.query(ConnectionWorkflow.standing)).version == double.at.version:
-                break
-            await asyncio.sleep(0.02)
-        assert told.version == double.at.version
-        assert (await disconnect(handle)).state == "disconnected"
-        await client.get_workflow_handle(handle.id).terminate()
 
 
 async def test_a_renewed_entity_begins_a_new_run_and_goes_on(skipping):

@@ -1,0 +1,72 @@
+"""Activities that answer what a script says. The workflows, the server and the worker around them are the real ones."""
+
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import RawValue
+from temporalio.worker import Worker
+
+import worker as product
+
+
+class Script:
+    """What each activity answers, by its name.
+
+    A value, an exception to raise, or a function of the activity's argument that gives either; of a list, one after the
+    other, and the last one from then on. `asked` is what was called, with its argument as JSON.
+    """
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {name: list(a) if isinstance(a, list) else [a] for name, a in answers.items()}
+        self.asked: list[tuple[str, Any]] = []
+
+    def calls(self, name: str) -> list[Any]:
+        """The arguments of every call of an activity."""
+        return [job for asked, job in self.asked if asked == name]
+
+    async def answer(self, name: str, job: Any) -> Any:
+        self.asked.append((name, job))
+        row = self.answers[name]
+        found = row.pop(0) if len(row) > 1 else row[0]
+        if callable(found):
+            found = found(job)
+        if inspect.isawaitable(found):
+            found = await found
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    @property
+    def activity(self) -> Any:
+        """One activity that stands for all of them."""
+
+        @activity.defn(dynamic=True)
+        async def scripted(args: Sequence[RawValue]) -> Any:
+            read = activity.payload_converter().from_payload
+            return await self.answer(activity.info().activity_type, read(args[0].payload) if args else None)
+
+        return scripted
+
+
+@asynccontextmanager
+async def working(client: Client, script: Script, *, identity: str | None = None) -> AsyncIterator[None]:
+    """Workers on all of the product's queues, with its workflows as it runs them, and the script's activities."""
+    async with AsyncExitStack() as closing:
+        for queue, workflows in product.WORKFLOWS.items():
+            await closing.enter_async_context(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    workflows=workflows,
+                    workflow_runner=product.RUNNER,
+                    activities=[script.activity],
+                    identity=identity,
+                    graceful_shutdown_timeout=timedelta(seconds=1),
+                )
+            )
+        yield
