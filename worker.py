@@ -25,6 +25,7 @@ from activities.calls import Calls
 from activities.connections import ConnectionActivities
 from activities.contacts import ContactActivities
 from activities.events import EventActivities
+from activities.failures import ResultLimit
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
 from activities.maintenance import MaintenanceActivities
@@ -116,6 +117,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
             task_queue=queue,
             workflows=WORKFLOWS[queue],
             workflow_runner=RUNNER,
+            interceptors=[ResultLimit()],
             activities=methods,
             max_concurrent_activities=CONCURRENCY[queue],
             max_concurrent_local_activities=CONCURRENCY[queue],

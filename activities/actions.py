@@ -9,7 +9,7 @@ from activities.calls import Calls, OpenCall
 from activities.failures import READ_PATIENCE_S, translated
 from activities.writes import Write, once
 from supportly.contracts.actions import ActionAnswer, ActionJob, ActionResult
-from supportly.contracts.operations import Conclusion
+from supportly.contracts.operations import Conclusion, fits
 from supportly.errors import InvalidInput, OutcomeUnknown, UnknownChoice
 from supportly.provider import Action
 from supportly.storage import operations
@@ -59,7 +59,11 @@ class ActionActivities:
 
 
 def _result(job: ActionJob, answer: ActionAnswer) -> ActionResult:
-    return ActionResult(provider=job.provider, action=job.action, **answer.model_dump())
+    result = ActionResult(provider=job.provider, action=job.action, **answer.model_dump())
+    if job.writes and not fits(result):
+        # That something was written has to be told: the provider's own words stay behind, what they mean does not.
+        result.raw = None
+    return result
 
 
 def _write(job: ActionJob, action: Action, params: BaseModel) -> Write[ActionResult]:

@@ -1,4 +1,6 @@
-"""What every activity owes Temporal: our errors as its own, translated once and free of secrets, and heartbeats."""
+"""What every activity owes Temporal: our errors as its own, translated once and free of secrets, results that it takes,
+and heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,15 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from supportly.contracts.operations import fits
 from supportly.crypto import CannotOpen
-from supportly.errors import SupportlyError
+from supportly.errors import AnswerTooLarge, SupportlyError
 
 LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
@@ -71,6 +75,22 @@ def translated(*, patience_s: float | None = None) -> Iterator[None]:
 def leaving() -> bool:
     """True when this worker has been asked to stop: what can be gone on with elsewhere ends at its next good place."""
     return activity.in_activity() and activity.is_worker_shutdown()
+
+
+class ResultLimit(Interceptor):
+    """Makes a result that Temporal would not take a final failure; otherwise it would be tried again without an end."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 (theirs)
+        """Around every activity, local ones too."""
+        return _Limited(next)
+
+
+class _Limited(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (theirs)
+        result = await super().execute_activity(input)
+        if not fits(result):
+            raise to_temporal(AnswerTooLarge("The provider's answer is larger than 1.5 MB; ask for less of it."))
+        return result
 
 
 @asynccontextmanager

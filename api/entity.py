@@ -13,7 +13,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import Integration
 from api.errors import from_temporal
@@ -48,12 +48,16 @@ async def _ask(at: Integration, update: Any, job: Authorization | Disconnection,
     except WorkflowUpdateFailedError as error:
         raise from_temporal(error) from None
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        raise Unavailable(
-            "This takes longer than usual. Nothing is lost: repeat the same request in a moment.",
-            retry_after=BUSY_RETRY_S,
-        ) from None
-    except RPCError:
-        raise temporal_away() from None
+        raise _busy() from None
+    except RPCError as error:
+        # Temporal takes ten updates of one workflow at a time; the client waits for a place, and not for ever.
+        raise (_busy() if error.status == RPCStatusCode.RESOURCE_EXHAUSTED else temporal_away()) from None
+
+
+def _busy() -> Unavailable:
+    return Unavailable(
+        "This takes longer than usual. Nothing is lost: repeat the same request in a moment.", retry_after=BUSY_RETRY_S
+    )
 
 
 async def _update(client: Client, at: Integration, update: Any, job: Any, update_id: str) -> Standing:

@@ -12,9 +12,9 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import traces
-from api.errors import BodyTooLarge, InternalError, rendered
+from api.errors import InternalError, rendered
 from supportly import logs
-from supportly.errors import SupportlyError
+from supportly.errors import BodyTooLarge, SupportlyError
 from supportly.telemetry import metrics
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -38,13 +38,6 @@ INTERNAL_CODES: Final = {
 """Words that the rooms below tell apart, and callers need not."""
 
 
-class BodyTooLarge(InvalidInput):
-    """The request's body is larger than this service reads."""
-
-    code: ClassVar[str] = "body_too_large"
-    status = 413
-
-
 class UnsupportedMediaType(InvalidInput):
     """The request's body is not declared as JSON."""
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from api.errors import BodyTooLarge, InvalidJson, UnsupportedMediaType
+from api.errors import InvalidJson, UnsupportedMediaType
 from supportly import errors
 from supportly.errors import SupportlyError
 
@@ -19,13 +19,14 @@ READS: Final[tuple[ErrorType, ...]] = (errors.NotAuthenticated, errors.NotFound,
 """Errors of every endpoint."""
 INTEGRATES: Final = (*READS, errors.ProviderNotAvailable)
 """Errors of every endpoint of one provider but the one that shows it."""
-TAKES_BODY: Final = (errors.InvalidInput, InvalidJson, UnsupportedMediaType, BodyTooLarge)
+TAKES_BODY: Final = (errors.InvalidInput, InvalidJson, UnsupportedMediaType, errors.BodyTooLarge)
 IDEMPOTENT: Final = (errors.KeyReused,)
 CALLS_PROVIDER: Final = (
     errors.NotConnected,
     errors.ReconnectRequired,
     errors.Throttled,
     errors.ProviderFailure,
+    errors.AnswerTooLarge,
     errors.ProviderTimeout,
 )
 

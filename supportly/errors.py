@@ -6,7 +6,8 @@
     │   ├── UnsupportedByProvider  422
     │   ├── ProviderNotAvailable   422
     │   ├── AuthorizationInvalid   422  unknown, expired, foreign or used authorization: one text for all
-    │   └── KeyReused           422  an Idempotency-Key with another body
+    │   ├── KeyReused           422  an Idempotency-Key with another body
+    │   └── BodyTooLarge        413
     ├── NotAuthenticated        401  bad token, or a role that is too low
     ├── NotFound                404  account, provider, contact, record, operation
     ├── Conflict                409
@@ -18,6 +19,7 @@
     ├── Throttled               429  `retry_after`
     ├── ProviderFailure         502  the provider's own message and status, cleaned
     │   ├── OutcomeUnknown      502  a write may have happened and cannot be looked up
+    │   ├── AnswerTooLarge      502  the provider's answer is more than this service passes on
     │   └── TokenRefused        401 of the provider; never leaves the service as such
     ├── Unavailable             503  Temporal or the database is away; `retry_after`
     └── ProviderTimeout         504
@@ -126,6 +128,12 @@ class KeyReused(InvalidInput):
     code = "idempotency_key_reused"
 
 
+class BodyTooLarge(InvalidInput):
+    """The request's body is larger than this service reads."""
+
+    code, status = "body_too_large", 413
+
+
 class NotAuthenticated(SupportlyError):
     """No token, a bad one, or a role that is too low."""
 
@@ -218,6 +226,12 @@ class OutcomeUnknown(ProviderFailure):
     """A write may or may not have happened and the provider offers no way to look; nothing is repeated."""
 
     code = "outcome_unknown"
+
+
+class AnswerTooLarge(ProviderFailure):
+    """The provider's answer is larger than what this service passes on; ask for less."""
+
+    code = "answer_too_large"
 
 
 class TokenRefused(ProviderFailure):

@@ -17,6 +17,7 @@ from temporalio.converter import DataConverter, DefaultFailureConverterWithEncod
 
 from supportly.contracts import ids
 from supportly.crypto import NONCE_BYTES, CannotOpen, KeyRing
+from supportly.errors import BodyTooLarge
 from supportly.settings import Settings
 from supportly.telemetry.interceptors import interceptors
 from supportly.telemetry.runtime import runtime
@@ -25,6 +26,8 @@ ENCODING: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"
 """Where an encrypted payload's metadata names its key."""
 PURPOSE: Final = "temporal-payload"
+LARGEST_PAYLOAD: Final = 2_000_000
+"""Bytes, a little below the 2 MiB that Temporal takes: what surrounds a payload counts too."""
 
 ACCOUNT: Final = SearchAttributeKey.for_keyword(ids.ACCOUNT_ATTRIBUTE)
 PROVIDER: Final = SearchAttributeKey.for_keyword(ids.PROVIDER_ATTRIBUTE)
@@ -38,7 +41,7 @@ class EncryptionCodec(PayloadCodec):
         self._keys = {key_id: AESGCM(key) for key_id, key in ring.derive(PURPOSE).items()}
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Encrypt."""
+        """Encrypt. Raises BodyTooLarge for what Temporal would refuse."""
         return [self._seal(p) for p in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -49,6 +52,8 @@ class EncryptionCodec(PayloadCodec):
         nonce = os.urandom(NONCE_BYTES)
         key_id = self._current.encode()
         sealed = nonce + self._keys[self._current].encrypt(nonce, payload.SerializeToString(), key_id)
+        if len(sealed) > LARGEST_PAYLOAD:
+            raise BodyTooLarge(f"The request is larger than {LARGEST_PAYLOAD} bytes, which Temporal does not take.")
         return Payload(metadata={"encoding": ENCODING, KEY_ID: key_id}, data=sealed)
 
     def _open(self, payload: Payload) -> Payload:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from supportly.errors import ErrorPayload
+
+LARGEST_RESULT: Final = 1_500_000
+"""Bytes of JSON. Temporal refuses payloads of 2 MiB and messages of 4 MiB, and a first try's result is in its message
+twice: as the activity's, and as the workflow's."""
+
+
+def fits(result: object) -> bool:
+    """Whether Temporal takes a result."""
+    return len(to_json(result)) <= LARGEST_RESULT
 
 
 class Operation(BaseModel):

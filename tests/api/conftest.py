@@ -1,12 +1,17 @@
 """The API over HTTP: PostgreSQL, Temporal, worker and sandbox are real processes or threads (see tests/conftest.py)."""
 
 import itertools
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx
 import pytest
+import uvicorn
 
+from api.app import create_app
+from supportly.dev.processes import free_port
 from tests.caller import consent
 
 HOST = {"zendesk": {"subdomain": "acme"}}
@@ -77,3 +82,30 @@ def hub(service, http) -> Account:
         answer = found.connect(provider)
         assert answer.status_code == 200, answer.text
     return found
+
+
+@pytest.fixture
+def without(service) -> Iterator:
+    """Starts a second API whose settings are changed."""
+    servers = []
+
+    def start(**changes) -> str:
+        port = free_port()
+        app = create_app(service.settings.model_copy(update=changes))
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(200):
+            try:
+                httpx.get(f"{url}/healthz")
+                return url
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise AssertionError("the API did not start")
+
+    yield start
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join(10)

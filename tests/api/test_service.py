@@ -2,13 +2,8 @@
 
 import dataclasses
 import re
-import threading
-import time
-from collections.abc import Iterator
 
 import httpx
-import pytest
-import uvicorn
 
 from api.app import create_app
 from supportly.dev.processes import free_port
@@ -49,33 +44,6 @@ def test_the_documentation_needs_no_internet(service):
     assert "/contacts/{contact_id}" in page.text
     assert not re.search(r"(src|href)=['\"]?https?://", page.text)
     assert "<script" not in page.text
-
-
-@pytest.fixture
-def without(service) -> Iterator:
-    """Starts a second API whose settings are changed."""
-    servers = []
-
-    def start(**changes) -> str:
-        port = free_port()
-        app = create_app(service.settings.model_copy(update=changes))
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(200):
-            try:
-                httpx.get(f"{url}/healthz")
-                return url
-            except httpx.HTTPError:
-                time.sleep(0.05)
-        raise AssertionError("the API did not start")
-
-    yield start
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join(10)
 
 
 def test_without_temporal_it_answers_503_with_retry_after(hub, without):

@@ -11,8 +11,9 @@ from temporalio.exceptions import ApplicationError
 
 from supportly.contracts.contacts import ActivityJob
 from supportly.crypto import CannotOpen, KeyRing
+from supportly.errors import BodyTooLarge
 from supportly.settings import Settings
-from supportly.temporal import EncryptionCodec, bulk, converter, search_attributes, waiting
+from supportly.temporal import LARGEST_PAYLOAD, EncryptionCodec, bulk, converter, search_attributes, waiting
 
 
 def key(byte: int) -> str:
@@ -39,6 +40,15 @@ async def test_nothing_is_readable_in_the_bytes():
     for word in (b"Ann", b"acme", b"content", b"json"):
         assert word not in raw
     assert await converter(settings).decode(sealed, [ActivityJob]) == [JOB]
+
+
+async def test_what_temporal_would_refuse_is_told_before():
+    codec = EncryptionCodec(KeyRing(OLD))
+    [sealed] = await codec.encode([Payload(data=b"x" * (LARGEST_PAYLOAD - 100))])
+    assert sealed.ByteSize() < 2 * 1024 * 1024
+    with pytest.raises(BodyTooLarge) as caught:
+        await codec.encode([Payload(data=b"x" * LARGEST_PAYLOAD)])
+    assert caught.value.status == 413
 
 
 async def test_failures_are_sealed_too():
