@@ -66,6 +66,14 @@ RUNNER: Final = SandboxedWorkflowRunner(
 )
 """Our modules are imported once, not for every run (16 ms of each). That they are deterministic is checked before: the
 import contract forbids them clocks and randomness, and a test loads each workflow through the strict sandbox."""
+ON_A_NEW_BUILD: Final = {
+    ids.INTERACTIVE: VersioningBehavior.PINNED,
+    ids.CONNECTIONS: VersioningBehavior.AUTO_UPGRADE,
+    ids.KNOWLEDGE: VersioningBehavior.AUTO_UPGRADE,
+    ids.REFINEMENT: VersioningBehavior.AUTO_UPGRADE,
+}
+"""What becomes of runs when workers are versioned: what ends within a day ends on the build where it began; what lives
+as long as a connection, or as there is something to read, moves, and has to replay there."""
 CONCURRENCY: Final = {ids.INTERACTIVE: 100, ids.CONNECTIONS: 50, ids.KNOWLEDGE: 4, ids.REFINEMENT: 2}
 """Activities at a time: provider calls mostly wait; ingestion embeds, which two cores do for a few at once."""
 
@@ -124,20 +132,20 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
             activity_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
             graceful_shutdown_timeout=grace,
-            deployment_config=_deployment(settings),
+            deployment_config=_deployment(settings, queue),
         )
         for queue, methods in activities.by_queue().items()
     ]
 
 
-def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+def _deployment(settings: Settings, queue: str) -> WorkerDeploymentConfig | None:
     """Worker versioning, when the environment names a deployment."""
     if not settings.worker_deployment:
         return None
     return WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id or "unnamed"),
+        version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id),
         use_worker_versioning=True,
-        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+        default_versioning_behavior=ON_A_NEW_BUILD[queue],
     )
 
 

@@ -54,8 +54,16 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(
         "http://localhost:8233", description="Temporal UI, for the console's links; empty turns them off."
     )
-    worker_deployment: str = Field("", description="Deployment name for worker versioning; empty turns it off.")
-    worker_build_id: str = Field("", description="Build id of this worker when versioning is on.")
+    worker_deployment: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_-]{0,100}$",
+        description="Deployment name for worker versioning; empty turns it off. Letters, digits, `_`, `-`.",
+    )
+    worker_build_id: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._+-]{0,100}$",
+        description="Build id of this worker, required with a deployment: another one for every image.",
+    )
     graceful_shutdown_s: float = Field(
         40.0, ge=1, description="Seconds that a stopping process gives to running calls; above the longest one."
     )
@@ -137,6 +145,12 @@ class Settings(BaseSettings):
         default=False, description="Sends traces over OTLP; the standard `OTEL_EXPORTER_OTLP_*` variables say where to."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the JSON log.")
+
+    @model_validator(mode="after")
+    def _a_deployment_knows_its_builds(self) -> Self:
+        if self.worker_deployment and not self.worker_build_id:
+            raise ValueError("SUPPORTLY_WORKER_DEPLOYMENT needs SUPPORTLY_WORKER_BUILD_ID: builds are told apart by it")
+        return self
 
     @model_validator(mode="after")
     def _no_development_secret_in_production(self) -> Self:
