@@ -29,6 +29,7 @@ from activities.failures import ResultLimit
 from activities.knowledge import KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
 from activities.maintenance import MaintenanceActivities
+from activities.reconcile import ReconcileActivities
 from activities.refinement import Encoders, RefinementActivities
 from supportly import providers
 from supportly.contracts import ids
@@ -49,13 +50,13 @@ from workflows.event_delivery import EventDelivery
 from workflows.knowledge_refinement import KnowledgeRefinement
 from workflows.knowledge_schedule import KnowledgeSchedule
 from workflows.knowledge_sync import KnowledgeSync
-from workflows.maintenance import Maintenance, Revocation
+from workflows.maintenance import Maintenance, Reconcile, Revocation
 from workflows.model_switch import ModelSwitch
 from workflows.provider_action import ProviderAction
 
 WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
     ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
-    ids.CONNECTIONS: [ConnectionWorkflow, Revocation, EventDelivery],
+    ids.CONNECTIONS: [ConnectionWorkflow, Revocation, Reconcile, EventDelivery],
     ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
     ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch, Maintenance],
 }
@@ -95,6 +96,7 @@ class Activities:
         )
         self.connections = ConnectionActivities(calls, settings, self.knowledge)
         self.maintenance = MaintenanceActivities(calls.db, calls.client, settings)
+        self.reconciling = ReconcileActivities(calls, settings)
 
     def by_queue(self) -> dict[str, list[Any]]:
         """The activity methods of each task queue; local ones stand where their workflows do."""
@@ -110,6 +112,7 @@ class Activities:
                 self.connections.revoke,
                 self.connections.destroy,
                 *self.events.all(),
+                self.reconciling.reconcile,
             ],
             ids.KNOWLEDGE: [*self.knowledge.all(), self.sampling.sample],
             ids.REFINEMENT: [*self.refinement.all(), self.maintenance.clean],

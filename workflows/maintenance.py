@@ -1,4 +1,4 @@
-"""What has to be done later: revoke the tokens of an ended connection, and clean up once a day."""
+"""What has to be done later, or after a loss: revoke tokens, clean up once a day, start again what has to run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from temporalio.workflow import ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from activities.connections import ConnectionActivities
     from activities.maintenance import MaintenanceActivities
+    from activities.reconcile import ReconcileActivities
     from supportly.contracts import ids
     from supportly.contracts.connections import ConnectionKey, RevocationJob
+    from supportly.contracts.maintenance import Reconciled, ReconcileJob
     from supportly.contracts.upkeep import Upkeep
 
 ATTEMPT: Final = timedelta(seconds=60)
+OVER_ALL: Final = timedelta(hours=1)
+"""A few milliseconds for each connection; an attempt that was cut off begins again, and starts nothing twice."""
 LIFE: Final = timedelta(days=1)
 """After a day the tokens are destroyed here; what is left at the provider ends by its own expiry."""
 STRETCH: Final = timedelta(minutes=5)
@@ -81,3 +85,19 @@ class Maintenance:
             if workflow.info().is_continue_as_new_suggested() and not job.done:
                 workflow.continue_as_new(job)
         return job
+
+
+@workflow.defn
+class Reconcile:
+    """Compares the rows with what runs here, after either was restored, and starts what is missing."""
+
+    @workflow.run
+    async def run(self, job: ReconcileJob) -> Reconciled:
+        """What was missing."""
+        return await workflow.execute_activity_method(
+            ReconcileActivities.reconcile,
+            job,
+            start_to_close_timeout=OVER_ALL,
+            heartbeat_timeout=ATTEMPT,
+            retry_policy=PATIENT,
+        )

@@ -1,8 +1,8 @@
 """The command line of Supportly Integrations.
 
 Verbs for callers ask the API that SUPPORTLY_API_URL and SUPPORTLY_API_TOKEN name; verbs for operators (token, keys,
-model, migrate, doctor) speak to database and Temporal. Without those in the environment, both work on the stack that
-runs in this directory. Every verb takes --json; docs/cli.md lists the exit codes.
+model, migrate, doctor, reconcile) speak to database and Temporal. Without those in the environment, both work on the
+stack that runs in this directory. Every verb takes --json; docs/cli.md lists the exit codes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from supportly.cli import (
     keys,
     knowledge,
     models,
+    repairs,
     settings,
     stacks,
     tables,
@@ -52,7 +53,7 @@ _add(
 )
 _add(
     "For operators",
-    (diagnosis.doctor, tables.migrate),
+    (diagnosis.doctor, tables.migrate, repairs.reconcile),
     {"token": tokens.app, "keys": keys.app, "model": models.app, "stack": stacks.app},
 )
 

@@ -21,6 +21,8 @@ PRIORITY_WAITING: Final = 1
 PRIORITY_BULK: Final = 5
 MODEL_SWITCH: Final = "knowledge/model-switch"
 """Id of the one switch of the refined tier's model, for all accounts."""
+RECONCILE: Final = "maintenance/reconcile"
+"""Id of the one comparison of all rows with what runs in Temporal."""
 
 MAINTENANCE: Final = "maintenance"
 """Id of the one Schedule that cleans up for all accounts."""
