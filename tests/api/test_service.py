@@ -6,12 +6,14 @@ import re
 import httpx
 
 from api.app import create_app
+from supportly import VERSION
 from supportly.dev.processes import free_port
 from tests.caller import consent
 
 
 def test_health_and_readiness(service):
-    assert httpx.get(f"{service.api_url}/healthz").json()["status"] == "ok"
+    assert httpx.get(f"{service.api_url}/healthz").json() == {"status": "ok", "version": VERSION}
+    assert VERSION != "0"
     ready = httpx.get(f"{service.api_url}/readyz")
     assert (ready.status_code, set(ready.json()["checks"].values())) == (200, {"ok"}), ready.text
 
