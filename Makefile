@@ -12,7 +12,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 endif
 BIN := .venv/bin
-PACKAGES := supportly workflows activities api sandbox worker.py tests bench drills
+PACKAGES := supportly workflows activities api sandbox worker.py tests bench drills ops
 # Test processes side by side; each starts a PostgreSQL and a Temporal of its own.
 TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
@@ -20,7 +20,7 @@ DRILLS_ARGS ?=
 BROWSER_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage browser screenshots proofs drills bench check format docs lock clean
+.PHONY: help setup up demo test coverage browser screenshots proofs drills bench check format site docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -74,6 +74,9 @@ check: setup ## Lint, format, types, import contracts: all that CI checks beside
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(PACKAGES)
 	$(BIN)/ruff check --fix $(PACKAGES)
+
+site: setup ## Build the docs as a site into .cache/site; links and anchors are checked
+	@NO_MKDOCS_2_WARNING=1 exec $(BIN)/mkdocs build --strict --quiet
 
 docs: setup ## Write docs/providers.md anew from the providers' own files
 	@exec $(BIN)/python -m supportly.dev.pages
