@@ -13,14 +13,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities import schedules
 from activities.calls import Calls, read_settings
+from activities.events import DELIVERY
 from activities.failures import beating, translated
 from supportly.contracts import ids
 from supportly.contracts.connections import Disconnection, Entity, RevocationJob
 from supportly.contracts.connections import Standing as Known
+from supportly.contracts.events import EventJob
 from supportly.contracts.maintenance import Reconciled, ReconcileJob
 from supportly.errors import Unavailable
 from supportly.settings import Settings
-from supportly.storage import connections, provider_settings, service_state
+from supportly.storage import connections, events, provider_settings, service_state
 from supportly.storage.service_state import Standing
 from supportly.temporal import search_attributes
 
@@ -41,12 +43,15 @@ class ReconcileActivities:
         with translated():
             async with beating():
                 try:
-                    for one in await service_state.standing(self.db):
+                    standing = await service_state.standing(self.db)
+                    for one in standing:
                         await self._connection(one, done, job.requested_by)
                         if one.knowledge_enabled and one.connected:
                             await self._schedule(one, done)
                     for account_id, provider, revocation in await service_state.revocations(self.db):
                         await self._revocation(account_id, provider, revocation, done)
+                    for account_id in sorted({one.account_id for one in standing}):
+                        await self._events(account_id, done)
                 except RPCError:
                     raise Unavailable("The workflow server is away; nothing was lost.", retry_after=5) from None
         return done
@@ -107,15 +112,34 @@ class ReconcileActivities:
         started = await self._started("Revocation", job, name, ids.CONNECTIONS, account_id, provider)
         done.revocations_started += started
 
-    async def _started(self, kind: str, job: Any, name: str, queue: str, account_id: int, provider: str) -> bool:
-        """False when it runs already."""
+    async def _events(self, account_id: int, done: Reconciled) -> None:
+        """A delivery for every event that has one by its row; one that has ended is not begun again."""
+        for event in await events.under_way(self.db, account_id):
+            job = EventJob(account_id=account_id, provider=event.provider, event_id=event.id)
+            name = ids.event(account_id, event.provider, event.id)
+            once = WorkflowIDReusePolicy.REJECT_DUPLICATE
+            done.deliveries_started += await self._started(
+                DELIVERY, job, name, ids.CONNECTIONS, account_id, event.provider, again=once
+            )
+
+    async def _started(
+        self,
+        kind: str,
+        job: Any,
+        name: str,
+        queue: str,
+        account_id: int,
+        provider: str,
+        again: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    ) -> bool:
+        """False when it runs already, or `again` refuses it."""
         try:
             await self.client.start_workflow(
                 kind,
                 job,
                 id=name,
                 task_queue=queue,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_reuse_policy=again,
                 search_attributes=search_attributes(account_id, provider),
             )
         except WorkflowAlreadyStartedError:

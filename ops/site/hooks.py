@@ -21,11 +21,19 @@ REFERENCE = "api-reference.md"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave what is not there out of the navigation: pages come with the parts that they describe."""
+    """The navigation of what is there: a page that is missing is left out, one that nobody placed stands at the end."""
     there = {path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).rglob("*.md")}
     there |= {page for name, page in ROOT_PAGES.items() if (ROOT / name).exists()} | {REFERENCE}
-    config.nav = _present(config.nav, there)
+    nav = _present(config.nav, there)
+    if others := sorted(there - _named(nav)):
+        nav.append({"More": others})
+    config.nav = nav
     return config
+
+
+def _named(nav: Any) -> set[str]:
+    targets = [target for one in nav for target in one.values()]
+    return {t for t in targets if isinstance(t, str)} | {n for t in targets if isinstance(t, list) for n in _named(t)}
 
 
 def _present(nav: Any, there: set[str]) -> Any:

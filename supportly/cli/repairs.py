@@ -23,6 +23,7 @@ WORDS = {
     "schedules_made": "knowledge Schedules were missing",
     "revocations_started": "revocations were under way",
     "disconnects_resumed": "disconnects had stopped half way",
+    "deliveries_started": "events were on their way to Supportly",
 }
 
 

@@ -22,6 +22,8 @@ class Reconciled(BaseModel):
     schedules_made: int = 0
     revocations_started: int = 0
     disconnects_resumed: int = 0
+    deliveries_started: int = 0
+    """Events that nobody delivered any more, of accounts that have a connection."""
 
     @property
     def mended(self) -> int:

@@ -58,6 +58,14 @@ async def pending(db: Database, account_id: int, told: Collection[str]) -> list[
         return [_event(row) for row in found.all()]
 
 
+async def under_way(db: Database, account_id: int) -> list[Event]:
+    """The events that a workflow is said to deliver, oldest first."""
+    async with db.tenant(account_id) as c:
+        waiting = and_(rows.c.account_id == account_id, rows.c.status == "started")
+        found = await c.execute(select(rows).where(waiting).order_by(rows.c.created_at, rows.c.id))
+        return [_event(row) for row in found.all()]
+
+
 async def started(db: Database, account_id: int, event_id: str) -> None:
     """A workflow delivers it from here on; one that has ended meanwhile stays as it is."""
     async with db.tenant(account_id) as c:

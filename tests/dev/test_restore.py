@@ -73,6 +73,20 @@ def contents(postgres: Postgres) -> dict[str, tuple[int, str]]:
     return found
 
 
+def under_way(postgres: Postgres) -> None:
+    """A revocation and an event whose workflows went with Temporal, as their rows say it."""
+    with psycopg.connect(f"{ADMIN}:{postgres.port}/supportly") as connection:
+        connection.execute(
+            "insert into revocations (account_id, id, provider, connection_id, tenant_key, facts, tokens, status) "
+            "select account_id, gen_random_uuid(), provider, gen_random_uuid(), 'gone', '{}', null, 'open' "
+            "from connections where provider = 'zendesk'"
+        )
+        connection.execute(
+            "insert into outgoing_events (account_id, id, provider, kind, data, status) "
+            "values (1, gen_random_uuid(), 'zendesk', 'knowledge.synced', '{}', 'started')"
+        )
+
+
 def reconciled(stack: Stack) -> dict[str, Any]:
     """`python -m supportly reconcile --json`."""
     done = subprocess.run(
@@ -133,7 +147,7 @@ def test_postgresql_comes_back_from_a_backup_and_temporal_from_the_rows(
         house.works()
         assert reconciled(house.stack) == {
             "connections": 2, "workflows_started": 0, "rows_changed": 0, "schedules_made": 0,
-            "revocations_started": 0, "disconnects_resumed": 0,
+            "revocations_started": 0, "disconnects_resumed": 0, "deliveries_started": 0,
         }  # fmt: skip
         before = contents(house.stack.postgres)
         assert before["public.connections"][0] == 2
@@ -162,8 +176,10 @@ def test_postgresql_comes_back_from_a_backup_and_temporal_from_the_rows(
     house = House(directory, sandbox_url)
     try:
         assert house.next_sync() is None
+        under_way(house.stack.postgres)
         found = reconciled(house.stack)
-        assert (found["workflows_started"], found["schedules_made"]) == (2, 1), found
+        assert (found["workflows_started"], found["schedules_made"], found["rows_changed"]) == (2, 1, 0), found
+        assert (found["revocations_started"], found["deliveries_started"]) == (1, 1), found
         assert house.next_sync()
         assert reconciled(house.stack)["workflows_started"] == 0
         house.works()
