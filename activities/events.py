@@ -108,7 +108,7 @@ class EventActivities:
         signed = webhooks.headers(event.id, int(time.time()), body, self.settings.event_keys)
         try:
             answer = await self.outbound.send(
-                "POST", url, headers={**signed, "Content-Type": "application/json"}, content=body
+                "POST", url, headers={**signed, "Content-Type": "application/json"}, content=body, peer="events"
             )
         except ProviderFailure as error:
             lost = "did not answer" if error.sent else "cannot be reached"

@@ -17,6 +17,8 @@ from supportly import logs
 
 WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}|v\d+(\.\d+)?|\d{4}-\d{2}(-\d{2})?")
 """A segment of a path that names something: words, an API's version by number or date. What is none is an id."""
+CHOSEN: Final = frozenset({"encoder", "events"})
+"""Peers whose address an operator wrote: a path there may be a secret of its own, and there is only one."""
 
 
 def endpoint(path: str) -> str:
@@ -41,7 +43,7 @@ def call(method: str, path: str, peer: str) -> Iterator[Span]:
                 {
                     "http.request.method": method,
                     "supportly.provider": peer,
-                    "supportly.endpoint": endpoint(path),
+                    "supportly.endpoint": "" if peer in CHOSEN else endpoint(path),
                     **{f"supportly.{k}": around[k] for k in ("account_id", "attempt", "request_id") if k in around},
                 }
             )

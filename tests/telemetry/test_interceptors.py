@@ -145,6 +145,18 @@ def test_what_leaves_is_clean():
     assert not routed.status.is_ok
 
 
+@pytest.mark.parametrize(("peer", "shown"), [("hubspot", "/a/{id}"), ("events", ""), ("encoder", "")])
+def test_an_address_that_an_operator_chose_is_not_shown(monkeypatch, peer, shown):
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(Clean(kept)))
+    monkeypatch.setattr("supportly.telemetry.tracing._tracer", provider.get_tracer("any"))
+    with call("POST", "/a/h00k", peer):
+        pass
+    [span] = kept.get_finished_spans()
+    assert (span.name, span.attributes["supportly.endpoint"]) == (f"POST {peer}", shown)
+
+
 def test_without_a_provider_a_call_makes_an_empty_span():
     with call("GET", "/a/1", "hubspot") as span:
         assert not span.is_recording()
