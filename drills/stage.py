@@ -128,6 +128,11 @@ class Stage:
         with psycopg.connect(self.stack.facts()["database_url"], connect_timeout=10) as connection:
             return connection.execute(sql.encode(), values or None).fetchall()
 
+    def change(self, sql: str, *values: Any) -> None:
+        """Change rows of any tenant, as the tables' owner may."""
+        with psycopg.connect(self.stack.facts()["database_url"], connect_timeout=10) as connection:
+            connection.execute(sql.encode(), values or None)
+
     async def temporal(self) -> Client:
         """A client of the Temporal server, which reads what is encrypted."""
         return await temporal.connect(self.settings)
@@ -182,14 +187,19 @@ class Stage:
         await reached(lambda: http_status(f"{self.stack.api_url}/readyz") == 200, self.stack.api)
 
 
-async def reached(true: Callable[[], Any], child: Child | None = None, seconds: float = READY_S) -> Any:
-    """The first true answer; AssertionError after `seconds`, or when `child` has died meanwhile."""
+async def reached(
+    true: Callable[[], Any], child: Child | None = None, seconds: float = READY_S, every: float = 0.05
+) -> Any:
+    """The first true answer, asked for `every` so often; AssertionError after `seconds`.
+
+    Raises what its log says when `child` has died meanwhile.
+    """
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"it did not come to that within {seconds:.0f} s"
         if child is not None and not child.running:
             raise child.failure()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(every)
     return found
 
 

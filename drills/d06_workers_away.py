@@ -1,0 +1,195 @@
+"""All workers away for a day while schedules come due every quarter of an hour, then back.
+
+How a day passes in seconds: with every worker gone, each Schedule is told to catch up on the last 24 hours by its own
+policies (Temporal's backfill: 96 occurrences of the 15-minute interval), which leaves in the server what a real day
+without workers leaves: one run that waits for a worker, and the other occurrences skipped. The day is then put into
+what time alone changes: last complete walks are a day older in the database, and every access token has expired at its
+provider. In half of the tries the Temporal server restarts meanwhile.
+
+When the workers are back, every schedule must run exactly once and succeed. The doubles keep the providers' published
+limits and answer 429 to what exceeds them; they must refuse nothing. Slack's double counts as an app of its own
+workspace: the limit of others, one page a minute, is told by nothing but a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from temporalio.client import Client, ScheduleBackfill, ScheduleHandle, ScheduleOverlapPolicy
+
+from drills.caller import Account
+from drills.damage import Damage
+from drills.drill import Drill
+from drills.stage import Stage, reached, staged
+from drills.tally import Tally
+from supportly.contracts import ids
+from supportly.provider import StreamsKnowledge
+from supportly.providers import PROVIDERS
+
+PROVIDER_IDS: Final = tuple(p.id for p in PROVIDERS if isinstance(p, StreamsKnowledge))
+ACCOUNTS: Final = 4
+"""Accounts with a schedule at each provider. All are connected to one account there, so they share its limits."""
+BLOG_POSTS: Final = 3000
+"""At HubSpot, 30 pages of a complete walk: those of four accounts at once exceed its 110 calls in ten seconds."""
+WORKERS: Final = 2
+SETTINGS: Final = {"SUPPORTLY_RATE_FACTOR": "1", "SUPPORTLY_SYNC_INTERVAL_MINUTES": "15"}
+DAY: Final = timedelta(days=1)
+SETTLES_S: Final = 300.0
+"""By then every late run has ended, also one that has waited for the provider's budget."""
+AFTER_S: Final = 2.0
+"""How long is looked for a second run after the last one has ended."""
+
+Place = tuple[int, str]
+"""Account and provider."""
+
+AGED: Final = "update knowledge_streams set full_walk_at = full_walk_at - interval '1 day'"
+RUNS: Final = """
+select account_id, provider, state, trigger, failed_streams::text, started_at from sync_runs
+where started_at > to_timestamp(%s) order by started_at
+"""
+RUNNING: Final = "select count(*) from sync_runs where state = 'running'"
+
+
+@dataclass
+class Absence:
+    """One day without workers, and the return."""
+
+    stage: Stage
+    client: Client
+    tally: Tally
+    accounts: list[Account]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every schedule's account and provider."""
+        return [(account.id, provider) for account in self.accounts for provider in PROVIDER_IDS]
+
+    def schedule(self, place: Place) -> ScheduleHandle:
+        """The Schedule of an account at a provider."""
+        return self.client.get_schedule_handle(ids.schedule(*place))
+
+    async def run(self) -> None:
+        """Leave, let the day pass, come back, and count."""
+        rng = self.tally.rng(self.tally.tries)
+        for number in range(1, WORKERS + 1):
+            self.stage.kill_worker(number)
+        await self._day_passes()
+        if rng.random() < 0.5:
+            self.stage.kill_temporal()
+            await self.stage.start_temporal()
+        before = self.stage.requests()[-1]["n"]
+        due = await self._due()
+        back = time.time()
+        await asyncio.gather(*(self.stage.start_worker(number) for number in range(1, WORKERS + 1)))
+        await self._settled(back)
+        damage = self._judged(back, due)
+        refused = self._requests(before)
+        for provider, count in refused.items():
+            damage.add(f"refused by {provider} as too many", 0, count)
+        self.tally.add("caught up", **damage.noted())
+
+    async def _day_passes(self) -> None:
+        now = datetime.now(UTC)
+        whole_day = ScheduleBackfill(now - DAY, now, ScheduleOverlapPolicy.SKIP)
+        await asyncio.gather(*(self.schedule(place).backfill(whole_day) for place in self.places))
+        self.stage.change(AGED)
+        for provider in PROVIDER_IDS:
+            self.stage.control("POST", f"/{provider}/expire")
+
+        for place in self.places:
+            await self._waiting(place)
+
+    async def _waiting(self, place: Place) -> None:
+        """Return when the schedule's one run waits for a worker."""
+        ends = time.monotonic() + 60
+        while not (await self.schedule(place).describe()).info.running_actions:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"the schedule of {place} has started nothing")
+            await asyncio.sleep(0.05)
+
+    async def _due(self) -> dict[Place, float]:
+        """When each schedule comes due next by itself: a run from then on is no late one."""
+        found = await asyncio.gather(*(self.schedule(place).describe() for place in self.places))
+        return {p: d.info.next_action_times[0].timestamp() for p, d in zip(self.places, found, strict=True)}
+
+    async def _settled(self, back: float) -> None:
+        """Return when every schedule has run, nothing runs any more, and nothing has come after it for a while."""
+
+        def over() -> bool:
+            ran = {(account, provider) for account, provider, *_ in self.stage.rows(RUNS, back)}
+            return ran >= set(self.places) and self.stage.rows(RUNNING) == [(0,)]
+
+        try:
+            await reached(over, seconds=SETTLES_S, every=0.5)
+        except AssertionError:
+            return  # who has not run is counted
+        await asyncio.sleep(AFTER_S)
+
+    def _judged(self, back: float, due: dict[Place, float]) -> Damage:
+        damage, late = Damage(), Counter[Place]()
+        for account, provider, state, trigger, failed, started in self.stage.rows(RUNS, back):
+            place = (account, provider)
+            if started.timestamp() < due[place] or not late[place]:
+                late[place] += 1
+            if (state, trigger) != ("succeeded", "schedule"):
+                damage.add(f"run of {place}: {trigger}, {state} {failed[:200]}", 1, 0)
+        for place in self.places:
+            damage.add(f"late runs of {place}", int(late[place] == 0), max(0, late[place] - 1))
+        return damage
+
+    def _requests(self, since: int) -> Counter[str]:
+        """How many requests each double refused as too many; the busiest second of each is noted."""
+        refused, seconds = Counter[str](), Counter[tuple[str, int]]()
+        for request in self.stage.requests(since=since):
+            seconds[request["provider"], int(request["at"])] += 1
+            refused[request["provider"]] += request["status"] == 429
+        for provider in PROVIDER_IDS:
+            name = f"busiest second at {provider}, requests"
+            busiest = max((n for (at, _), n in seconds.items() if at == provider), default=0)
+            self.tally.note(**{name: max(busiest, self.tally.facts.get(name, 0))})
+        return +refused
+
+
+async def opened(stage: Stage) -> list[Account]:
+    """Accounts whose first syncs are done, each with a schedule at every provider."""
+    stage.control("POST", "/demo")
+    stage.control("POST", "/hubspot/seed", json={"generate": {"blog_posts": BLOG_POSTS, "seed": 6}})
+    stage.control("POST", "/slack/settings", json={"commercial": False})
+    accounts = [await stage.account() for _ in range(ACCOUNTS)]
+    for account in accounts:
+        for provider in PROVIDER_IDS:
+            await account.connect(provider)
+            body: dict[str, Any] = {"enabled": True}
+            (await account.call("POST", f"/{provider}/knowledge/toggle", json=body)).raise_for_status()
+
+    def first_syncs_done() -> bool:
+        [(ended, begun)] = stage.rows("select count(*) filter (where state <> 'running'), count(*) from sync_runs")
+        return bool(ended == begun >= ACCOUNTS * len(PROVIDER_IDS))
+
+    await reached(first_syncs_done, seconds=SETTLES_S, every=0.5)
+    return accounts
+
+
+async def run(tally: Tally) -> None:
+    """One absence after the other, of the same accounts."""
+    async with staged(workers=WORKERS, settings=SETTINGS) as stage:
+        accounts = await opened(stage)
+        client = await stage.temporal()
+        while tally.left:
+            await Absence(stage, client, tally, accounts).run()
+
+
+DRILLS: Final = (
+    Drill(
+        "workers_away",
+        "All workers are away for a day on which schedules came due 96 times, then back; every schedule must run once, "
+        "and the providers must refuse nothing as too much.",
+        10,
+        run,
+    ),
+)
