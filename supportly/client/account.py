@@ -45,11 +45,15 @@ class Account:
         *,
         code_challenge: str | None = None,
         replace: bool | None = None,
+        return_to: str | None = None,
         host_parts: Mapping[str, str] | None = None,
     ) -> Ask[answers.AuthorizationStarted]:
-        """Start OAuth. `host_parts` are what the provider needs (`subdomain`, `shop`). Administrators only."""
+        """Start OAuth. `host_parts` are what the provider needs (`subdomain`, `shop`). Administrators only.
+
+        `return_to` chooses between the two configured redirect URIs: `app`, the default, or `console`.
+        """
         method = "S256" if code_challenge else None
-        own = _given(code_challenge=code_challenge, code_challenge_method=method, replace=replace)
+        own = _given(code_challenge=code_challenge, code_challenge_method=method, replace=replace, return_to=return_to)
         return Ask(
             "POST",
             PREFIX + "/{provider}/connect",
@@ -167,6 +171,11 @@ class Account:
     def knowledge_status(self) -> Ask[answers.KnowledgeStatus]:
         """State of knowledge over all providers."""
         return Ask("GET", PREFIX + "/knowledge/status", answers.KnowledgeStatus, self._at())
+
+    def knowledge_runs(self, provider: str, *, limit: int | None = None) -> Ask[answers.KnowledgeRuns]:
+        """The newest syncs of a provider, with what they held back."""
+        at = self._at(provider=provider)
+        return Ask("GET", PREFIX + "/{provider}/knowledge/runs", answers.KnowledgeRuns, at, query=_given(limit=limit))
 
     def search(
         self, q: str, *, limit: int | None = None, provider: str | None = None, locale: str | None = None

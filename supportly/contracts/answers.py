@@ -212,6 +212,33 @@ class KnowledgeRun(BaseModel):
     failed_streams: dict[str, str] = Field(default_factory=dict)
 
 
+class HeldBack(BaseModel):
+    """Deletions that a run held back, and what became of them; a confirmed one can be undone until `undo_until`."""
+
+    stream: str
+    documents: int
+    of_total: int
+    status: str
+    held_at: datetime
+    decided_at: datetime | None = None
+    undo_until: datetime | None = None
+
+
+class PastRun(KnowledgeRun):
+    """A run with what it walked; `complete` ones read everything."""
+
+    complete: bool
+    streams: list[str]
+    held: list[HeldBack]
+
+
+class KnowledgeRuns(BaseModel):
+    """The newest runs of a provider, newest first."""
+
+    provider: str
+    runs: list[PastRun]
+
+
 class Completeness(BaseModel):
     """How much of a sample was stored as the provider has it, with its 95 % interval."""
 
