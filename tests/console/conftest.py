@@ -182,15 +182,18 @@ def chromium() -> str:
     return os.environ.get("SUPPORTLY_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium; without one the test is skipped, but not where SUPPORTLY_BROWSER=must says that it has to run."""
-    path = chromium()
-    if not path:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without Chromium a browser test is skipped before anything starts, and fails where SUPPORTLY_BROWSER=must."""
+    if item.get_closest_marker("browser") and not chromium():
         why = "no Chromium is installed (`apt-get install chromium`, or name one in SUPPORTLY_CHROMIUM)"
         pytest.fail(why) if os.environ.get("SUPPORTLY_BROWSER") == "must" else pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
         started.close()
 
