@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError  # noqa: A004 (Temporal's own)
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.actions import ActionActivities
@@ -43,11 +43,12 @@ async def promptly(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timed
         return await workflow.execute_local_activity_method(
             run, job, start_to_close_timeout=ATTEMPT, retry_policy=RetryPolicy(maximum_attempts=1)
         )
-    # What a local activity raises comes without an ActivityError around it.
-    except (ApplicationError, TimeoutError) as error:
-        if isinstance(error, ApplicationError) and error.non_retryable:
+    # What a local activity raises comes bare; that it ran out of time comes inside an ActivityError.
+    except FailureError as error:
+        own = error if isinstance(error, ApplicationError) else None
+        if is_cancelled_exception(error) or (own and own.non_retryable):
             raise
-        delay = error.next_retry_delay if isinstance(error, ApplicationError) else None
+        delay = own.next_retry_delay if own else None
     await asyncio.sleep((delay or RETRY.initial_interval).total_seconds())
     try:
         return await workflow.execute_activity_method(

@@ -189,12 +189,11 @@ def knowledge():
         knowledge_open=lambda job: KnowledgeJob(**job).model_copy(update={"streams": ["articles"], "epoch": 7}),
         knowledge_index=0,
         knowledge_sample=ApplicationError("no figure", non_retryable=True),
-        knowledge_finish=lambda job: KnowledgeReport(
-            run_id=job["run_id"], state="succeeded", counts=Counts(**job["counts"])
+        knowledge_finish=lambda job, state: KnowledgeReport(
+            run_id=job["run_id"], state=state, counts=Counts(**job["counts"])
         ),
     )
-    script.answers["knowledge_ingest"] = [stretches(40, script)]
-    script.answers["knowledge_sweep"] = [lambda _: Counts(seen=40, added=40)]
+    script.set(knowledge_ingest=stretches(40, script), knowledge_sweep=Counts(seen=40, added=40))
     return script
 
 
@@ -239,10 +238,7 @@ async def test_a_sync_is_cancelled_wherever_it_is(client):
                 reached.set()
             return stretch
 
-        script.answers["knowledge_ingest"] = [ingest]
-        script.answers["knowledge_finish"] = [
-            lambda job: KnowledgeReport(run_id=job["run_id"], state="canceled", counts=Counts(**job["counts"]))
-        ]
+        script.set(knowledge_ingest=ingest)
         async with working_script(client, script):
             handle = await start_knowledge(client)
             await reached.wait()
