@@ -189,9 +189,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(why) if os.environ.get("SUPPORTLY_BROWSER") == "must" else pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Chromium, without a window. Playwright keeps an event loop running, which other modules' tests must not meet."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
