@@ -1,7 +1,8 @@
 """Run the drills: `python -m drills [NAME …] [--seed N]`; `DRILLS=quick` makes a tenth of the tries.
 
 Prints one JSON object a drill and exits non-zero when anything was lost or doubled, or a drill could not make its
-tries. A run with the same seed goes on where it was interrupted; `--anew` forgets that.
+tries. A run with the same seed goes on where it was interrupted; `--anew` forgets that. `--table docs/reliability.md`
+runs nothing and writes what is recorded of full runs into that page.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import drills
+from drills import machine, table
 from drills.drill import Drill
 from drills.tally import Tally
 
@@ -45,6 +47,7 @@ def perform(drill: Drill, tally: Tally) -> bool:
     began = time.monotonic()
     try:
         if tally.left:
+            tally.begin(machine.here())
             asyncio.run(drill.run(tally))
     except Exception:  # noqa: BLE001 - the other drills go on; this one is reported as not finished
         traceback.print_exc(file=sys.stderr)
@@ -62,7 +65,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--anew", action="store_true", help="forget what this seed has done before")
+    parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table of all full runs into PAGE")
     given = parser.parse_args()
+    if given.table:
+        table.write(given.table, list(known.values()), RECORDS)
+        return 0
     if unknown := set(given.names) - set(known):
         parser.error(f"no such drill: {', '.join(sorted(unknown))}")
     quick = os.environ.get("DRILLS") == "quick"

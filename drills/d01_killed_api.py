@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from drills.drill import Drill
@@ -39,7 +40,8 @@ async def run(tally: Tally) -> None:
                 tally.add("requests cut" if waiting else "between requests")
             if damage.causes:
                 tally.add("notes with damage", tries=0, **damage.noted())
-            tally.note(posts=tally.facts.get("posts", 0) + len(notes.sent), **_sum(tally, notes))
+            ended = Counter(tally.facts.get("tries_ended", {})) + notes.ends()
+            tally.note(posts=tally.facts.get("posts", 0) + len(notes.sent), tries_ended=ended)
 
 
 async def _log(notes: Notes) -> None:
@@ -56,11 +58,6 @@ async def _log(notes: Notes) -> None:
 async def _kill(stage: Stage) -> None:
     stage.kill_api()
     await stage.start_api()
-
-
-def _sum(tally: Tally, notes: Notes) -> dict[str, int]:
-    """How the callers' tries ended, added to what was noted before."""
-    return {f"tries: {end}": tally.facts.get(f"tries: {end}", 0) + count for end, count in notes.ends().items()}
 
 
 DRILLS: Final = (

@@ -148,10 +148,10 @@ class Absence:
         for request in self.stage.requests(since=since):
             seconds[request["provider"], int(request["at"])] += 1
             refused[request["provider"]] += request["status"] == 429
-        for provider in PROVIDER_IDS:
-            name = f"busiest second at {provider}, requests"
-            busiest = max((n for (at, _), n in seconds.items() if at == provider), default=0)
-            self.tally.note(**{name: max(busiest, self.tally.facts.get(name, 0))})
+        busiest = dict(self.tally.facts.get("requests_in_the_busiest_second", {}))
+        for (provider, _), count in seconds.items():
+            busiest[provider] = max(count, busiest.get(provider, 0))
+        self.tally.note(requests_in_the_busiest_second=busiest)
         return +refused
 
 

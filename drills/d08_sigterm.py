@@ -101,8 +101,9 @@ class Round:
             process.kill()
             return
         took = time.monotonic() - began
-        slowest = max(took, self.tally.facts.get(f"slowest {name}, s", 0.0))
-        self.tally.note(**{f"slowest {name}, s": round(slowest, 1)})
+        slowest = dict(self.tally.facts.get("slowest_end_s", {}))
+        slowest[name] = max(round(took, 1), slowest.get(name, 0.0))
+        self.tally.note(slowest_end_s=slowest)
         if code:
             self.damage.add(f"a {name} ended with exit code {code}", 1, 0)
         self.ended.append(f"{name} ended in time")

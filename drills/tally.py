@@ -29,6 +29,8 @@ class Tally:
     outcome: Counter[str] = field(default_factory=Counter)
     facts: dict[str, Any] = field(default_factory=dict)
     causes: list[str] = field(default_factory=list)
+    ran: list[dict[str, Any]] = field(default_factory=list)
+    """When, where and from which commit tries were made: one entry a start."""
 
     def __post_init__(self) -> None:
         """Read what earlier starts of the same drill have done."""
@@ -52,6 +54,10 @@ class Tally:
     def note(self, **facts: Any) -> None:
         """Keep figures that are no outcome (latencies, memory); the last value of each name counts."""
         self._write({"facts": facts})
+
+    def begin(self, where: dict[str, Any]) -> None:
+        """Note a start; `where` says when, on which machine and from which commit."""
+        self._write({"ran": where})
 
     def spent(self, seconds: float) -> None:
         """Add wall-clock time."""
@@ -81,6 +87,8 @@ class Tally:
     def _count(self, entry: dict[str, Any]) -> None:
         self.seconds += entry.get("seconds", 0.0)
         self.facts |= entry.get("facts", {})
+        if "ran" in entry:
+            self.ran.append(entry["ran"])
         if "outcome" in entry:
             self.tries += entry["tries"]
             self.outcome[entry["outcome"]] += entry["tries"]
