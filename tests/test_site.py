@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [ROOT / ".venv/bin/mkdocs", "build", "--strict", "--quiet", "--site-dir", made],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", made],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Backup and restore, as docs/production.md tells it: PostgreSQL alone comes back, or Temporal has lost everything."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from temporalio.client import Client
 
+from supportly.contracts import ids
 from supportly.dev.postgres import Postgres, server_programs
 from supportly.dev.stack import ROOT, Stack
 from tests.caller import consent, until
@@ -85,6 +88,17 @@ def under_way(postgres: Postgres) -> None:
             "insert into outgoing_events (account_id, id, provider, kind, data, status) "
             "values (1, gen_random_uuid(), 'zendesk', 'knowledge.synced', '{}', 'started')"
         )
+
+
+async def half_way(stack: Stack) -> None:
+    """HubSpot is being disconnected, by nobody any more; Zendesk waits to be connected again, without its Schedule."""
+    assert stack.postgres
+    assert stack.temporal
+    with psycopg.connect(f"{ADMIN}:{stack.postgres.port}/supportly") as connection:
+        for provider, state in (("hubspot", "disconnecting"), ("zendesk", "reconnect_required")):
+            connection.execute("update connections set state = %s where provider = %s", (state, provider))
+    client = await Client.connect(stack.temporal.address)
+    await client.get_schedule_handle(ids.schedule(1, "zendesk")).delete()
 
 
 def reconciled(stack: Stack) -> dict[str, Any]:
@@ -183,5 +197,13 @@ def test_postgresql_comes_back_from_a_backup_and_temporal_from_the_rows(
         assert house.next_sync()
         assert reconciled(house.stack)["workflows_started"] == 0
         house.works()
+        # A disconnect that stopped half way, and a connection that waits for its administrator.
+        asyncio.run(half_way(house.stack))
+        found = reconciled(house.stack)
+        assert (found["disconnects_resumed"], found["schedules_made"], found["workflows_started"]) == (1, 1, 0), found
+        until(lambda: house.http.get("/hubspot").json()["status"] == "not_connected")
+        assert house.next_sync() is None, "its Schedule is held until it is connected again"
+        house.connect("zendesk", subdomain="supportly-demo")
+        assert house.next_sync()
     finally:
         house.stack.stop()
