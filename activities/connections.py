@@ -19,7 +19,7 @@ from temporalio import activity
 from activities import revocations
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import attempting, translated
+from activities.failures import attempting, to_the_end, translated
 from supportly.contracts.connections import (
     Authorization,
     ConnectionKey,
@@ -50,6 +50,8 @@ LEASE_MARGIN_S: Final = 5.0
 """The lease outlives the token request's deadline by this much, for the write after it."""
 STORE_PAUSE_S: Final = 0.5
 """Between two tries to store a token that is in hand while the database is away."""
+STORE_FOR_S: Final = 45.0
+"""A database that restarts or fails over is back by then, and an attempt has about this much left after its request."""
 CLIENT_REFUSED_PAUSE_S: Final = 300.0
 """After a refusal of our own client: an operator has to act; asking more often helps nobody."""
 
@@ -126,17 +128,7 @@ class ConnectionActivities:
             if (issuer := row.returned.get("iss")) is not None and not provider.issues(issuer, row.facts):
                 raise AuthorizationInvalid
             provider.check_callback(row.facts, row.returned, client.secret)
-            tokens = await self.engine.exchange(
-                provider.oauth,
-                client,
-                token_url=row.token_url,
-                code=row.returned["code"],
-                redirect_uri=row.redirect_uri,
-                verifier=row.verifier,
-                now=now,
-                refused=provider.read_refusal,
-            )
-            await authorizations.keep_tokens(self.db, self.vault, job.account_id, job.provider, row.id, tokens)
+            tokens = await to_the_end(self._exchange(job, provider, row, now))
         facts = {**row.facts, **tokens.facts}
         who = await self._identify(provider, tokens, facts)
         placed = await connections.place(
@@ -167,6 +159,21 @@ class ConnectionActivities:
             await self.dependent.cleanup(job.account_id, job.provider)
         await self.dependent.release(job.account_id, job.provider)
         return placed.connection.standing()
+
+    async def _exchange(self, job: Authorization, provider: Provider, row: Received, now: datetime) -> Tokens:
+        """Send the code, and keep what came for it."""
+        tokens = await self.engine.exchange(
+            provider.oauth,
+            self._client(provider),
+            token_url=row.token_url,
+            code=row.returned["code"],
+            redirect_uri=row.redirect_uri,
+            verifier=row.verifier,
+            now=now,
+            refused=provider.read_refusal,
+        )
+        await authorizations.keep_tokens(self.db, self.vault, job.account_id, job.provider, row.id, tokens)
+        return tokens
 
     async def _identify(self, provider: Provider, tokens: Tokens, facts: dict[str, str]) -> Identity:
         return await provider.identify(
@@ -235,7 +242,10 @@ class ConnectionActivities:
         elif reason := self._unsafe(provider, connection):
             standing = await self._reconnect(connection, attempt, reason)
         else:
-            standing = await self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
+            # From here on a token may be in hand: what Temporal thinks of the attempt comes after it is stored.
+            standing = await to_the_end(
+                self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
+            )
         return standing, _outcome(standing, job.from_version)
 
     @staticmethod
@@ -294,10 +304,11 @@ class ConnectionActivities:
     async def _store(
         self, connection: Connection, tokens: Tokens, *, now: datetime, began: float, after_rejection: bool
     ) -> Standing:
-        """Write the answer at once; while the database is away, keep trying until Temporal ends this attempt.
+        """Write the answer at once; while the database is away, keep trying for `STORE_FOR_S`.
 
         `now` and `began` are the same moment, before the request: by the clock, and by the one that never jumps.
         """
+        gives_up = time.monotonic() + STORE_FOR_S
         while True:
             try:
                 before = await connections.read(self.db, connection.account_id, connection.provider)
@@ -311,6 +322,8 @@ class ConnectionActivities:
                     age_s=time.monotonic() - began,
                 )
             except Unavailable:
+                if time.monotonic() > gives_up:
+                    raise
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
             if stored is None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -32,6 +32,7 @@ READ_PATIENCE_S: Final = 15.0
 """A read whose provider wants a longer pause than this fails at once: the caller waits for 20 s, and it takes some."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def to_temporal(error: SupportlyError, *, patience_s: float | None = None, attempt: int = 1) -> ApplicationError:
@@ -118,3 +119,21 @@ async def attempting() -> AsyncIterator[None]:
     with translated():
         async with beating():
             yield
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is not cut off: a cancellation is passed on once it has ended.
+
+    Temporal cancels an attempt that it has given up, also one that has just woken with a token in its hands.
+    """
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait({task})  # which leaves the task alone when it is cancelled itself
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled() and task.exception() is not None:
+            log.info("an attempt that was given up ended with %s", type(task.exception()).__name__)
+        raise cancelled
+    return task.result()

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select
 from temporalio.exceptions import ApplicationError
 
+from activities import connections as activities
 from supportly.contracts.connections import ConnectionKey, Disconnection, RevocationJob
+from supportly.errors import Unavailable
 from supportly.storage import authorizations, connections
 from supportly.storage.tables import outgoing_events
 
@@ -292,3 +294,60 @@ async def test_what_cannot_be_revoked_is_destroyed(world):
     await world.activities.destroy(job)
     found = await connections.open_revocation(world.db, world.vault, world.account_id, "hubspot", job.revocation_id)
     assert found is None
+
+
+@pytest.mark.parametrize("when", ["before the answer is stored", "while the database is away"])
+async def test_an_attempt_that_is_given_up_stores_what_it_has_first(make_world, monkeypatch, when):
+    """Temporal cancels an attempt that it gave up, also one that wakes with the answer in its hands."""
+    world = make_world(rotation="single_use_with_reuse_detection")
+    await world.connect()
+    real, inside, away = connections.store_refreshed, asyncio.Event(), [when != "before the answer is stored"]
+
+    async def slow(*args, **options):
+        inside.set()
+        await asyncio.sleep(0.3)
+        if away.pop() if away else False:
+            raise Unavailable("away")
+        return await real(*args, **options)
+
+    monkeypatch.setattr(connections, "store_refreshed", slow)
+    attempt = asyncio.create_task(world.refresh(1))
+    await inside.wait()
+    for _ in range(3):
+        attempt.cancel()
+        await asyncio.sleep(0.05)
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    row = await world.row()
+    assert (row.state, row.version, row.lease_until) == ("connected", 2, None)
+
+
+async def test_storing_is_given_up_when_the_database_stays_away(world, monkeypatch):
+    async def away(*args, **options):
+        raise Unavailable("away")
+
+    monkeypatch.setattr(activities, "STORE_FOR_S", 1.0)
+    monkeypatch.setattr(connections, "store_refreshed", away)
+    await world.connect()
+    with pytest.raises(ApplicationError) as caught:
+        await world.refresh(1)
+    assert (caught.value.type, caught.value.non_retryable) == ("unavailable", False)
+
+
+async def test_a_code_that_was_sent_is_kept_though_the_attempt_is_given_up(world, monkeypatch):
+    job = await world.pending()
+    real, inside = authorizations.keep_tokens, asyncio.Event()
+
+    async def slow(*args, **options):
+        inside.set()
+        await asyncio.sleep(0.3)
+        await real(*args, **options)
+
+    monkeypatch.setattr(authorizations, "keep_tokens", slow)
+    attempt = asyncio.create_task(world.activities.exchange(job))
+    await inside.wait()
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert (await world.activities.exchange(job)).state == "connected"
+    assert world.token_requests == 1
