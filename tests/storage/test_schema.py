@@ -187,6 +187,13 @@ async def test_a_transaction_leaves_no_tenant_behind(db: Database, account_id: i
     await one.close()
 
 
+async def test_who_hangs_in_a_transaction_keeps_nobody_waiting(db: Database):
+    """A process that is stopped with a row's lock would hold it until somebody wakes it."""
+    async with db.system() as c:
+        said = (await c.execute(text("show idle_in_transaction_session_timeout"))).scalar_one()
+    assert said == "30s"
+
+
 async def test_tokens_are_read_and_never_written_by_the_service(db: Database):
     async with db.system() as c:
         await c.execute(text("select * from api_tokens"))
