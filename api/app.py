@@ -77,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         # A path with a slash too many is no other address: redirects would leave the documented shapes.
         redirect_slashes=False,
+        # What is answered is described as clients read it, with one shape a model.
+        separate_input_output_schemas=False,
     )
     captain = Captain(app, max_body_bytes=chosen.max_body_bytes)
     errors.install(app)

@@ -17,6 +17,10 @@ DEEPEST: Final = 32
 """Levels of nesting; no documented body needs more than a handful."""
 LARGEST_NUMBER: Final = {int: 2**63 - 1, bool: 1, float: sys.float_info.max}
 """What PostgreSQL's bigint and every provider's JSON can hold; `1e999` reads as infinity."""
+NOT_BLANK: Final = r"[^\s\x1c-\x1f\x85]"
+"""Pattern of a text that Python does not take for blank, in the regular expressions of JSON Schema."""
+EXACT: Final = 2.0**53
+"""Up to here every integer is a float as well."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -47,7 +51,9 @@ async def read_object(request: Request) -> dict[str, Any]:
             "The body has to be JSON: send the header `Content-Type: application/json`.", field="Content-Type"
         )
     try:
-        found = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+        found = json.loads(
+            raw.decode("utf-8-sig"), object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_number
+        )
     except (ValueError, RecursionError):
         raise InvalidJson("The body is not valid JSON.", field="body") from None
     if not isinstance(found, dict):
@@ -60,9 +66,15 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidInput("A key stands twice in one object of the body.", field=_shown(name))
+            raise InvalidInput("A key stands twice in one object of the body.", field=_shown(name) or "(empty key)")
         found[name] = value
     return found
+
+
+def _number(text: str) -> float:
+    """A number with a point or an exponent. JSON knows one kind of number: `60.0` is the integer 60."""
+    found = float(text)
+    return int(found) if found.is_integer() and abs(found) <= EXACT else found
 
 
 def _no_constant(_name: str) -> NoReturn:
@@ -84,7 +96,7 @@ def _check(value: Any, path: tuple[str, ...], depth: int) -> None:
     elif isinstance(value, dict):
         for name, item in value.items():
             _check_text(name, f"{field}.(key)" if path else "(key)")
-            _check(item, (*path, _shown(name)), depth + 1)
+            _check(item, (*path, _shown(name) or "(empty key)"), depth + 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
             _check(item, (*path, str(number)), depth + 1)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, cast
 import orjson
 from fastapi import Depends, Header, Path, Request
 from fastapi.responses import Response
+from pydantic.json_schema import SkipJsonSchema
 
 from api.auth import Callers, check, sent_token
 from api.services import Services
@@ -70,13 +71,18 @@ def number(text: str) -> int | None:
     return found if 1 <= found <= LARGEST_ID else None
 
 
-AccountId = Annotated[
-    str, Path(description="Supportly account.", json_schema_extra={"type": "integer"}, examples=["1"])
+NUMBER: Final[dict[str, Any]] = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+"""How `number` is described: parameters stay texts, so that whatever stands there answers the same 404."""
+AccountId = Annotated[str, Path(description="Supportly account.", json_schema_extra=NUMBER, examples=[1])]
+ProviderId = Annotated[
+    str,
+    Path(
+        description="Provider, such as `hubspot`.",
+        json_schema_extra={"enum": sorted(providers.BY_ID)},
+        examples=["hubspot"],
+    ),
 ]
-ProviderId = Annotated[str, Path(description="Provider, such as `hubspot`.", examples=["hubspot"])]
-ContactPath = Annotated[
-    str, Path(description="Supportly contact.", json_schema_extra={"type": "integer"}, examples=["42"])
-]
+ContactPath = Annotated[str, Path(description="Supportly contact.", json_schema_extra=NUMBER, examples=[42])]
 
 
 def _tenant(*, administrator: bool) -> Callable[[Request, str], Awaitable[Tenant]]:
@@ -145,8 +151,12 @@ ContactId = Annotated[int, Depends(_contact_id)]
 
 async def _idempotency_key(
     key: Annotated[
-        str | None,
-        Header(alias="Idempotency-Key", description="The same key and request give the same operation and result."),
+        str | SkipJsonSchema[None],
+        Header(
+            alias="Idempotency-Key",
+            description="The same key and request give the same operation and result.",
+            json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
+        ),
     ] = None,
 ) -> str | None:
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):

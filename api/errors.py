@@ -23,8 +23,10 @@ from supportly.errors import (
     ProviderTimeout,
     SupportlyError,
     Unavailable,
+    UnsupportedByProvider,
     from_payload,
 )
+from supportly.provider import Provider
 
 DEFAULT_RETRY_AFTER_S: Final = {429: 10, 503: 5, 504: 5}
 """Every 429, 503 and 504 says when to come back, also where nobody told us."""
@@ -91,6 +93,22 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Invalid
 def from_validation(error: ValidationError, *, prefix: str = "") -> InvalidInput:
     """`invalid` for a model's own exception; what was sent is not repeated."""
     return invalid(error.errors(include_url=False, include_input=False, include_context=False), prefix=prefix)
+
+
+def unsupported(provider: Provider, what: str, *, field: str = "", allowed: list[str] | None = None) -> SupportlyError:
+    """The error that says what a provider cannot do, and what it can."""
+    can = provider.capabilities
+    able = [
+        *(["look contacts up"] if can.contact_lookup else []),
+        *(["create and update contacts"] if can.contact_create else []),
+        *(f"log a {kind}" for kind in can.activities),
+        *([f"run the actions {', '.join(can.actions)}"] if can.actions else []),
+    ]
+    return UnsupportedByProvider(
+        f"{provider.title} cannot {what}. It can {'; '.join(able) or 'only be connected'}.",
+        field=field,
+        allowed=allowed,
+    )
 
 
 def from_temporal(error: WorkflowFailureError | WorkflowUpdateFailedError) -> SupportlyError:

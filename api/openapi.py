@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from api.errors import InvalidJson, UnsupportedMediaType
 from supportly import errors
+from supportly.contracts.answers import Accepted
 from supportly.errors import SupportlyError
 
 ErrorType = type[SupportlyError]
@@ -45,8 +46,17 @@ HEADERS: Final = {
 }
 RETRY_AFTER: Final = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
 EXAMPLE_ID: Final = "0b0d4a5e-58a5-4d4b-8f3e-0d0f6a2f8a11"
+SHOWS_OPERATION: Final = "show_operation"
+"""Where a 202 links to."""
 LATER: Final = {
     "description": "The wait ended first; the work goes on.",
+    "links": {
+        "operation": {
+            "operationId": SHOWS_OPERATION,
+            "parameters": {"account_id": "$request.path.account_id", "operation_id": "$response.body#/operation_id"},
+        }
+    },
+    "model": Accepted,
     "headers": {**HEADERS, "Location": {"schema": {"type": "string"}}},
     "content": {
         "application/json": {
@@ -63,6 +73,7 @@ LATER: Final = {
 def documented(
     summary: str,
     *,
+    answers: Any,
     example: Any,
     failures: Sequence[ErrorType],
     body: type[BaseModel] | None = None,
@@ -70,10 +81,11 @@ def documented(
     body_required: bool = True,
     waits: bool = False,
 ) -> dict[str, Any]:
-    """Keyword arguments of a route; the description is the function's docstring."""
+    """Keyword arguments of a route; `answers` is the model of a 200, the description is the function's docstring."""
     responses: dict[int | str, dict[str, Any]] = {
         200: {
             "description": "Success.",
+            "model": answers,
             "headers": HEADERS,
             "content": {"application/json": {"example": example}},
         }
@@ -81,7 +93,7 @@ def documented(
     if waits:
         responses[202] = LATER
     for status in sorted({error.status for error in failures}):
-        responses[status] = _failure(status, [e for e in failures if e.status == status])
+        responses[status] = failed(status, [e for e in failures if e.status == status])
     extra: dict[str, Any] = {}
     if body is not None:
         content = {"schema": body.model_json_schema(), "example": dict(body_example or {})}
@@ -89,7 +101,8 @@ def documented(
     return {"summary": summary, "responses": responses, "openapi_extra": extra}
 
 
-def _failure(status: int, kinds: Sequence[ErrorType]) -> dict[str, Any]:
+def failed(status: int, kinds: Sequence[ErrorType]) -> dict[str, Any]:
+    """One error answer, with an example for each of its codes."""
     examples = {}
     for kind in kinds:
         sentence = " ".join((kind.__doc__ or "").split())

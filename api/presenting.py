@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from supportly.errors import SupportlyError, UnsupportedByProvider
+from api import setting_rules
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.settings import Settings
 from supportly.storage.connections import Connection, missing_scopes
@@ -63,26 +62,20 @@ def detailed(provider: Provider, connection: Connection | None, stored: Stored, 
             for field in provider.connect_fields
         ],
         "settings": own,
-        "settings_schema": _schema(provider.settings),
+        "settings_schema": setting_rules.schema(provider),
         "actions": [
             {
                 "name": action.name,
                 "description": action.description,
                 "writes": action.writes,
                 "captain": action.captain_may(own),
-                "params_schema": _schema(action.params),
+                "params_schema": setting_rules.described(action.params),
                 "example": dict(action.example),
             }
             for action in provider.actions.values()
         ],
         "streams": _streams(provider, stored),
     }
-
-
-@cache
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of a model, made once: there are as many as settings classes and actions."""
-    return model.model_json_schema()
 
 
 def filled(provider: Provider, stored: Stored) -> dict[str, Any]:
@@ -114,19 +107,3 @@ def redirect_uri(provider: Provider, settings: Settings, return_to: str = "app")
     """Where the provider sends the user back; from configuration only. `return_to` is `app` or `console`."""
     url = settings.console_callback_url if return_to == "console" else settings.callback_url
     return url.replace("{provider}", provider.id)
-
-
-def unsupported(provider: Provider, what: str, *, field: str = "", allowed: list[str] | None = None) -> SupportlyError:
-    """The error that says what a provider cannot do, and what it can."""
-    can = provider.capabilities
-    able = [
-        *(["look contacts up"] if can.contact_lookup else []),
-        *(["create and update contacts"] if can.contact_create else []),
-        *(f"log a {kind}" for kind in can.activities),
-        *([f"run the actions {', '.join(can.actions)}"] if can.actions else []),
-    ]
-    return UnsupportedByProvider(
-        f"{provider.title} cannot {what}. It can {'; '.join(able) or 'only be connected'}.",
-        field=field,
-        allowed=allowed,
-    )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Self
 
 import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict, JsonValue
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.answers import Capabilities
@@ -169,6 +170,15 @@ class Params(BaseModel):
     """Base of an action's parameters: unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+EMPTY: Final[JsonDict] = {"enum": ["", None]}
+"""JSON Schema of a text that is not there."""
+
+
+def one_of(*names: str) -> list[JsonValue]:
+    """JSON Schema alternatives (`anyOf`): at least one of these texts is there."""
+    return [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
 
 
 class PagedParams(Params):
@@ -486,13 +496,13 @@ def e164(phone: str | None) -> str | None:
 
 def timestamp(value: object) -> datetime | None:
     """An ISO 8601 text, or epoch milliseconds, as an aware datetime; None when it is neither."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000).astimezone()
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000).astimezone()
         found = datetime.fromisoformat(str(value))
-    except ValueError:
+        return found if found.tzinfo else found.astimezone()
+    except (ValueError, OverflowError, OSError):  # the last two at the ends of the calendar
         return None
-    return found if found.tzinfo else found.astimezone()
 
 
 def offset(cursor: str | None) -> int:

@@ -35,6 +35,7 @@ class ActionBody(BaseModel):
     "/{provider}/action",
     **documented(
         "Run an action",
+        answers=ActionResult,
         example={
             "provider": "hubspot",
             "action": "get_deals",

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from api.bodies import json_body
+from api.bodies import NOT_BLANK, json_body
 from api.deps import PREFIX, AgentIntegration, ContactId, IdempotencyKey
+from api.errors import unsupported
 from api.openapi import CALLS_PROVIDER, EXAMPLE_ID, IDEMPOTENT, INTEGRATES, TAKES_BODY, documented
-from api.presenting import unsupported
 from api.waiting import Waits, Work, fingerprint, opened, perform, replayed
 from supportly import errors
 from supportly.contracts import ids
@@ -43,8 +43,11 @@ RECORD: Final[dict[str, Any]] = {"id": "151", "url": "https://app.hubspot.com/co
 class ActivityBody(BaseModel):
     """An activity to log."""
 
-    content: str = Field(description=f"What happened; 1 to {LONGEST_CONTENT} characters.")
-    activity_type: str = Field("note", description="`note`, `call` or `task`.")
+    content: str = Field(
+        description=f"What happened; 1 to {LONGEST_CONTENT} characters.",
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_CONTENT, "pattern": NOT_BLANK},
+    )
+    activity_type: str = Field("note", description="`note`, `call` or `task`.", json_schema_extra={"enum": list(KINDS)})
     target: str | None = Field(
         None, min_length=1, max_length=255, description="Where it goes (Jira project, Slack channel…)."
     )
@@ -54,6 +57,7 @@ class ActivityBody(BaseModel):
     "/{provider}/contacts/{contact_id}",
     **documented(
         "Look a contact up",
+        answers=Lookup,
         example={
             "provider": "hubspot",
             "contact_id": 42,
@@ -100,6 +104,7 @@ async def look_up(at: AgentIntegration, contact_id: ContactId, patience: Waits) 
     "/{provider}/contacts/{contact_id}/sync",
     **documented(
         "Create or update a contact",
+        answers=SyncResult,
         example={
             "provider": "hubspot",
             "contact_id": 42,
@@ -157,6 +162,7 @@ async def sync(
     "/{provider}/contacts/{contact_id}/activity",
     **documented(
         "Log an activity",
+        answers=ActivityResult,
         example={
             "provider": "hubspot",
             "contact_id": 42,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from temporalio.service import RPCError
 
 from activities import schedules
-from api import entity, presenting
+from api import entity, presenting, setting_rules
 from api.bodies import json_body, read_object
 from api.deps import PREFIX, AdminIntegration, AgentTenant, AnyIntegration, IdempotencyKey, Integration, answer
 from api.errors import AuthorizationDenied, from_validation
@@ -24,16 +23,15 @@ from api.idempotency import once
 from api.openapi import IDEMPOTENT, INTEGRATES, READS, TAKES_BODY, documented
 from api.services import temporal_away
 from supportly import errors, oauth
+from supportly.contracts import answers
 from supportly.errors import (
     AuthorizationInvalid,
     InvalidInput,
     NotConnected,
     ProviderFailure,
     Unavailable,
-    UnknownChoice,
 )
 from supportly.http import browser_url, cleaned
-from supportly.provider import StreamsKnowledge, WritesContacts
 from supportly.providers import PROVIDERS
 from supportly.storage import authorizations, connections, provider_settings, revocations
 from supportly.storage.operations import as_json
@@ -49,14 +47,6 @@ LONGEST_PARAMETER: Final = 4096
 MOST_PARAMETERS: Final = 40
 REVOCATION_S: Final = 2.0
 """How long a disconnect waits to hear that the provider has been told; revoking goes on after it for a day."""
-LONGEST_FIELD_NAME: Final = 200
-SOURCES: Final = (
-    "name", "first_name", "last_name", "email", "phone_number", "identifier",
-    "company", "city", "country", "contact_id",
-)  # fmt: skip
-"""What a field mapping may take a value from, besides attributes (see `Contact.value`)."""
-ATTRIBUTE: Final = re.compile(r"(custom|additional)_attributes\.[^\s.][^.]{0,99}")
-
 EXAMPLE: Final[dict[str, Any]] = {
     "provider": "zendesk",
     "name": "Zendesk",
@@ -98,7 +88,13 @@ class ConnectBody(BaseModel):
 class CallbackBody(BaseModel):
     """Everything that the provider sent to the redirect URI belongs in here: `state`, `iss`, Shopify's `hmac`…"""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "additionalProperties": {"type": ["string", "integer", "null"], "maxLength": LONGEST_PARAMETER},
+            "maxProperties": MOST_PARAMETERS,
+        },
+    )
     code: str = Field(min_length=1, max_length=LONGEST_PARAMETER, description="The authorization code.")
     code_verifier: str | None = Field(
         None, pattern=r"^[A-Za-z0-9._~-]{43,128}$", description="PKCE verifier, when the caller made the challenge."
@@ -113,7 +109,12 @@ class SettingsBody(BaseModel):
 
 
 @router.get("/", include_in_schema=False)
-@router.get("", **documented("All integrations", example={"integrations": [EXAMPLE]}, failures=READS))
+@router.get(
+    "",
+    **documented(
+        "All integrations", answers=answers.IntegrationList, example={"integrations": [EXAMPLE]}, failures=READS
+    ),
+)
 async def list_integrations(at: AgentTenant) -> Response:
     """All ten integrations with their connection status and capabilities.
 
@@ -125,7 +126,9 @@ async def list_integrations(at: AgentTenant) -> Response:
     return answer({"integrations": listed})
 
 
-@router.get("/{provider}", **documented("One integration", example=EXAMPLE, failures=READS))
+@router.get(
+    "/{provider}", **documented("One integration", answers=answers.IntegrationDetail, example=EXAMPLE, failures=READS)
+)
 async def show_integration(at: AnyIntegration) -> Response:
     """Status, configuration, capabilities, settings with their JSON Schema, actions and knowledge streams.
 
@@ -145,6 +148,7 @@ async def _shown(at: Integration) -> dict[str, Any]:
     "/{provider}/connect",
     **documented(
         "Start OAuth",
+        answers=answers.AuthorizationStarted,
         example={
             "provider": "zendesk",
             "authorization_url": "https://acme.zendesk.com/oauth/authorizations/new?response_type=code&client_id=…",
@@ -223,6 +227,7 @@ async def _connect(at: Integration, body: ConnectBody) -> dict[str, Any]:
     "/{provider}/callback",
     **documented(
         "Finish OAuth",
+        answers=answers.IntegrationDetail,
         example=EXAMPLE,
         failures=(
             *INTEGRATES,
@@ -299,6 +304,7 @@ async def _finish(at: Integration, returned: Mapping[str, str]) -> dict[str, Any
     "/{provider}/disconnect",
     **documented(
         "Disconnect",
+        answers=answers.Disconnected,
         example={"provider": "zendesk", "status": "disconnected", "revoked": True},
         failures=(*INTEGRATES, errors.NotConnected),
     ),
@@ -335,6 +341,7 @@ async def _revoked(at: Integration) -> bool | str:
     "/{provider}/settings",
     **documented(
         "Change settings",
+        answers=answers.SettingsAnswer,
         example={
             "provider": "schedly",
             "settings": {"captain_scheduling_enabled": True, "default_event_type_id": "17"},
@@ -353,13 +360,6 @@ async def change_settings(
     """
     provider = at.provider
     given = body.settings
-    for name in given:
-        if name not in provider.settings.model_fields:
-            raise UnknownChoice(
-                f"{provider.title} has no setting `{name[:100]}`.",
-                field=f"settings.{name[:100]}",
-                allowed=list(provider.settings.model_fields),
-            )
 
     def merged(old: Mapping[str, Any]) -> Mapping[str, Any]:
         both = {k: v for k, v in {**old, **given}.items() if v is not None and k in provider.settings.model_fields}
@@ -370,9 +370,7 @@ async def change_settings(
             raise from_validation(error, prefix="settings") from None
         return both
 
-    _check_streams(at, given.get("streams"))
-    _check_mapping(at, given.get("field_mapping"))
-    _check_captain_actions(at, given.get("captain_actions"))
+    setting_rules.check(provider, given)
     stored = await provider_settings.merge(at.services.db, at.account_id, provider.id, merged)
     if "sync_interval_minutes" in given and stored.knowledge_enabled:
         await _reschedule(at, stored)
@@ -387,47 +385,3 @@ async def _reschedule(at: Integration, stored: Stored) -> None:
         await schedules.set_interval(client, at.account_id, at.provider.id, timedelta(minutes=minutes))
     except RPCError:
         raise temporal_away() from None
-
-
-def _check_streams(at: Integration, given: Any) -> None:
-    if not isinstance(given, list) or not given:
-        return
-    if not isinstance(at.provider, StreamsKnowledge):
-        raise presenting.unsupported(at.provider, "sync knowledge", field="settings.streams")
-    allowed = [stream.id for stream in at.provider.streams]
-    for number, stream in enumerate(given):
-        if isinstance(stream, str) and stream not in allowed:
-            raise UnknownChoice(
-                f"{at.provider.title} has no stream `{stream[:100]}`.",
-                field=f"settings.streams.{number}",
-                allowed=allowed,
-            )
-
-
-def _check_captain_actions(at: Integration, given: Any) -> None:
-    """Only what writes needs leave, and only where no setting of its own gives it."""
-    allowed = [action.name for action in at.provider.actions.values() if action.writes and not action.allowed_by]
-    for number, action in enumerate(given if isinstance(given, list) else ()):
-        if isinstance(action, str) and action not in allowed:
-            raise UnknownChoice(
-                f"{at.provider.title} has no writing action `{action[:100]}` that is allowed here.",
-                field=f"settings.captain_actions.{number}",
-                allowed=allowed,
-            )
-
-
-def _check_mapping(at: Integration, given: Any) -> None:
-    if not isinstance(given, dict) or not given:
-        return
-    if not isinstance(at.provider, WritesContacts):
-        raise presenting.unsupported(at.provider, "write contacts", field="settings.field_mapping")
-    for name, source in given.items():
-        field = f"settings.field_mapping.{name[:LONGEST_FIELD_NAME]}"
-        if not name.strip() or len(name) > LONGEST_FIELD_NAME:
-            raise InvalidInput("A field mapping needs the names of the provider's fields.", field=field)
-        if isinstance(source, str) and source not in SOURCES and not ATTRIBUTE.fullmatch(source):
-            raise UnknownChoice(
-                f"`{field}` takes its value from a field of the contact.",
-                field=field,
-                allowed=[*SOURCES, "custom_attributes.…", "additional_attributes.…"],
-            )

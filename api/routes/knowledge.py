@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import combinations
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict, JsonValue
+from pydantic.json_schema import SkipJsonSchema
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
@@ -16,15 +19,14 @@ from activities import schedules
 from api.auth import Callers, check, sent_token
 from api.bodies import json_body
 from api.deps import PREFIX, AdminIntegration, AgentIntegration, AgentTenant, IdempotencyKey, Integration, answer
-from api.errors import from_temporal
+from api.errors import from_temporal, unsupported
 from api.idempotency import once
 from api.openapi import EXAMPLE_ID, IDEMPOTENT, INTEGRATES, READS, TAKES_BODY, documented
-from api.presenting import unsupported
 from api.routes.knowledge_status import COUNTS_EXAMPLE, interval
 from api.services import temporal_away
 from api.waiting import Patience, fingerprint, preference, replayed, status_url
 from supportly import errors, providers
-from supportly.contracts import ids
+from supportly.contracts import answers, ids
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.errors import InvalidInput, NotFound
 from supportly.knowledge import rank
@@ -51,10 +53,24 @@ STARTED_EXAMPLE: Final = {
 }
 
 
+def _at_most_one(*names: str) -> JsonDict:
+    """JSON Schema of an object with a text under one of `names` at most."""
+    both: list[JsonValue] = [
+        {"properties": {name: {"type": "string"} for name in pair}, "required": list(pair)}
+        for pair in combinations(names, 2)
+    ]
+    return {"not": {"anyOf": both}}
+
+
+OFF: Final[JsonDict] = {"properties": {"enabled": {"const": False}}, "required": ["enabled"]}
+
+
 class ToggleBody(BaseModel):
     """How the switch should stand; empty flips it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"anyOf": [{"properties": {"purge": {"const": False}}}, OFF]}
+    )
     enabled: bool | None = Field(None, description="True or false; left out flips the switch.")
     purge: bool = Field(False, description="With `enabled: false`: also remove everything that was synced.")
 
@@ -62,7 +78,9 @@ class ToggleBody(BaseModel):
 class SyncBody(BaseModel):
     """Empty syncs now. Otherwise a decision on deletions that a run holds back; only one of the three."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra=_at_most_one("confirm_deletes", "reject_deletes", "undo_deletes")
+    )
     confirm_deletes: str | None = Field(None, description="Run whose held deletions are carried out.")
     reject_deletes: str | None = Field(None, description="Run whose held deletions are refused; the documents stay.")
     undo_deletes: str | None = Field(None, description="Run whose confirmed deletions are taken back, within a day.")
@@ -72,6 +90,7 @@ class SyncBody(BaseModel):
     "/knowledge/search",
     **documented(
         "Ask the knowledge base",
+        answers=answers.Found,
         example={
             "query": "how do I get my money back",
             "hits": [
@@ -97,9 +116,13 @@ async def ask(
     at: AgentTenant,
     q: Annotated[str, Query(max_length=LONGEST_QUESTION, description="The question, in words.")] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_HITS, description="Hits at most.")] = 5,
-    provider: Annotated[str | None, Query(description="Only this provider's documents.")] = None,
+    provider: Annotated[
+        str | SkipJsonSchema[None],
+        Query(description="Only this provider's documents.", json_schema_extra={"enum": sorted(providers.BY_ID)}),
+    ] = None,
     locale: Annotated[
-        str | None, Query(max_length=35, description="This language (`en` finds `en-us`), and what has none.")
+        str | SkipJsonSchema[None],
+        Query(max_length=35, description="This language (`en` finds `en-us`), and what has none."),
     ] = None,
 ) -> Response:
     """The chunks that answer best, by words and by meaning; at most two of one document among the first five.
@@ -135,6 +158,7 @@ def _hit(chunk: search.Candidate, score: float, asked: str) -> dict[str, Any]:
     "/{provider}/knowledge/toggle",
     **documented(
         "Turn knowledge sync on or off",
+        answers=answers.Toggled,
         example={"provider": "zendesk", "enabled": True, "interval_minutes": 60, "sync": STARTED_EXAMPLE},
         failures=(*OFFERS, *TAKES_BODY, *IDEMPOTENT, errors.NotConnected, errors.ReconnectRequired),
         body=ToggleBody,
@@ -186,6 +210,7 @@ async def _toggled(at: Integration, body: ToggleBody) -> dict[str, Any]:
     "/{provider}/knowledge/sync",
     **documented(
         "Sync knowledge now",
+        answers=KnowledgeReport | answers.Decided,
         example={
             "run_id": EXAMPLE_ID,
             "state": "succeeded",

@@ -14,6 +14,7 @@ from api.deps import PREFIX, AgentIntegration, Integration, answer
 from api.openapi import EXAMPLE_ID, INTEGRATES, documented
 from api.routes.knowledge_status import COUNTS_EXAMPLE, run_shown
 from api.services import temporal_away
+from supportly.contracts.answers import KnowledgeRuns
 from supportly.storage import knowledge_runs
 from supportly.storage.knowledge_runs import PastRun
 
@@ -26,6 +27,7 @@ MOST_RUNS: Final = 200
     "/{provider}/knowledge/runs",
     **documented(
         "Past syncs of a provider",
+        answers=KnowledgeRuns,
         example={
             "provider": "zendesk",
             "runs": [

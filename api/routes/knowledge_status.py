@@ -17,6 +17,7 @@ from api.deps import PREFIX, AgentTenant, answer
 from api.openapi import EXAMPLE_ID, READS, documented
 from api.services import Services, temporal_away
 from supportly import providers
+from supportly.contracts.answers import KnowledgeStatus
 from supportly.knowledge.estimate import wilson
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.storage import (
@@ -49,6 +50,7 @@ COUNTS_EXAMPLE: Final = {
     "/knowledge/status",
     **documented(
         "State of knowledge sync",
+        answers=KnowledgeStatus,
         example={
             "refined_tier": {"model": "all-MiniLM-L6-v2/1-f87529e1", "building": None, "reason": ""},
             "providers": [

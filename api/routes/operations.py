@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Path
 from fastapi.responses import Response
 
 from api.deps import PREFIX, AgentTenant, answer
 from api.errors import INTERNAL_CODES
-from api.openapi import EXAMPLE_ID, READS, documented
+from api.openapi import EXAMPLE_ID, READS, SHOWS_OPERATION, documented
 from api.waiting import preference, settled, status_url
+from supportly.contracts.answers import OperationState
 from supportly.errors import NotFound
 from supportly.storage import operations
 
@@ -19,8 +20,10 @@ router = APIRouter(prefix=PREFIX, tags=["Operations"])
 
 @router.get(
     "/operations/{operation_id}",
+    operation_id=SHOWS_OPERATION,
     **documented(
         "State of an operation",
+        answers=OperationState,
         example={
             "operation_id": EXAMPLE_ID,
             "provider": "hubspot",
@@ -37,7 +40,7 @@ router = APIRouter(prefix=PREFIX, tags=["Operations"])
 )
 async def show_operation(
     at: AgentTenant,
-    operation_id: str,
+    operation_id: Annotated[str, Path(description="Operation.", json_schema_extra={"format": "uuid"})],
     prefer: Annotated[str, Header(alias="Prefer", description="`wait=N` waits for the end (RFC 7240).")] = "",
 ) -> Response:
     """`running`, `succeeded` with its `result`, or `failed` with its `error`. Answers for the same account only."""

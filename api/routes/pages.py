@@ -17,11 +17,13 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
 from api import docs
-from api.deps import answer
+from api.deps import ProviderId, answer
+from api.openapi import failed
 from api.services import Services
 from supportly import providers
 from supportly.contracts import ids
-from supportly.errors import SupportlyError
+from supportly.contracts.answers import Alive, Ready
+from supportly.errors import NotFound, SupportlyError
 
 router = APIRouter(tags=["Service"])
 
@@ -41,13 +43,17 @@ PAGE_HEADERS: Final = {
 """The page's address holds the code: it loads nothing and tells nobody where it was."""
 
 
-@router.get("/healthz", summary="The process is alive")
+@router.get("/healthz", summary="The process is alive", responses={200: {"model": Alive}})
 async def health(request: Request) -> Response:
     """Answers without asking anything else."""
     return answer({"status": "ok", "version": request.app.version})
 
 
-@router.get("/readyz", summary="The service can work")
+@router.get(
+    "/readyz",
+    summary="The service can work",
+    responses={200: {"model": Ready}, 503: {"model": Ready, "description": "Something is missing."}},
+)
 async def readiness(request: Request) -> Response:
     """503 while the database, Temporal, or a worker for waiting callers is missing; `checks` says which."""
     services = cast("Services", request.app.state.services)
@@ -93,8 +99,13 @@ async def documentation(request: Request) -> HTMLResponse:
     return HTMLResponse(docs.page(request.app.openapi()), headers=PAGE_HEADERS)
 
 
-@router.get("/oauth/callback/{provider}", summary="Where a provider sends the user back", response_class=HTMLResponse)
-async def landing(request: Request, provider: str) -> HTMLResponse:
+@router.get(
+    "/oauth/callback/{provider}",
+    summary="Where a provider sends the user back",
+    response_class=HTMLResponse,
+    responses={404: failed(404, [NotFound])},
+)
+async def landing(request: Request, provider: ProviderId) -> HTMLResponse:
     """A page that says whether code and state arrived. It shows neither, and finishes nothing: the callback does."""
     title = providers.get(provider).title
     query = request.query_params

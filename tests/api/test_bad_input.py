@@ -205,3 +205,40 @@ def test_a_provider_that_is_announced_answers_its_page_only(blank, monkeypatch):
 )
 def test_nothing_works_before_connecting(blank, method, path, body):
     shaped(blank.call(method, path, json=body), 409, "not_connected")
+
+
+def test_a_number_with_a_point_is_an_integer_where_it_is_one(blank):
+    """JSON has one kind of number, and `60.0` is an integer in JSON Schema."""
+    kind = {"Content-Type": "application/json"}
+    for text, status in (("60.0", 200), ("6e1", 200), ("60.5", 422), ("1e300", 422), ("1e999", 422)):
+        raw = b'{"settings": {"sync_interval_minutes": %s}}' % text.encode()
+        assert blank.call("PUT", "/hubspot/settings", content=raw, headers=kind).status_code == status, text
+    assert blank.call("GET", "/hubspot").json()["settings"]["sync_interval_minutes"] == 60
+
+
+def test_the_schema_of_the_settings_names_what_this_provider_has(blank):
+    def field(provider, name):
+        shown = blank.call("GET", f"/{provider}").json()["settings_schema"]["properties"][name]["anyOf"]
+        return next(one for one in shown if one["type"] != "null")
+
+    assert field("zendesk", "streams")["items"] == {"enum": ["articles", "macros", "tickets"]}
+    assert "add_comment" in field("zendesk", "captain_actions")["items"]["enum"]
+    assert field("schedly", "captain_actions")["maxItems"] == 0
+    assert field("schedly", "field_mapping")["maxProperties"] == 0
+    assert field("hubspot", "field_mapping")["additionalProperties"]["anyOf"][0]["enum"][0] == "name"
+
+
+def test_a_key_without_a_name_is_called_so(blank):
+    kind = {"Content-Type": "application/json"}
+    shaped(blank.call("POST", NOTE, content=b'{"": {"x": 1e400}}', headers=kind), 422, "invalid_input", "(empty key).x")
+    shaped(blank.call("POST", NOTE, content=b'{"": 1, "": 2}', headers=kind), 422, "invalid_input", "(empty key)")
+
+
+@pytest.mark.parametrize(
+    "start", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "9999-12-31", "0001-01-01"]
+)
+def test_the_ends_of_the_calendar_are_no_times(blank, start):
+    """Nothing can be added to them or taken from them: they ended as a failure of our own."""
+    params = {"start": start, "end": "2026-12-01T00:00:00Z"}
+    answer = blank.call("POST", "/schedly/action", json={"action": "get_available_slots", "params": params})
+    shaped(answer, 422, "invalid_input", "params.start")

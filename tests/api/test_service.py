@@ -112,3 +112,21 @@ def test_an_unforeseen_fault_is_answered_in_the_one_shape_and_logged_without_val
     assert "s3cret-value" not in answer.text
     assert "s3cret-value" not in caplog.text
     assert "KeyError" in caplog.text
+
+
+def test_every_answer_has_a_schema_and_every_202_says_where_to_look(service):
+    document = httpx.get(f"{service.api_url}/openapi.json").json()
+    later = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                for kind, content in response["content"].items():
+                    assert kind in ("application/json", "text/html")
+                    assert content.get("schema"), (method, path, status)
+            if "202" in operation["responses"]:
+                later += 1
+                [link] = operation["responses"]["202"]["links"].values()
+                assert link["operationId"] == "show_operation"
+    assert later == 5
+    shown = document["paths"]["/api/v1/accounts/{account_id}/supportly_integrations/operations/{operation_id}"]["get"]
+    assert shown["operationId"] == "show_operation"

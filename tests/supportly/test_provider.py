@@ -3,7 +3,7 @@
 import pytest
 
 from supportly.errors import InvalidInput, ProviderFailure
-from supportly.provider import Place, e164, next_mark, offset
+from supportly.provider import Place, e164, next_mark, offset, timestamp
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -58,3 +58,9 @@ def test_a_place_moves_or_is_refused():
     assert Somewhere().to(page=2) == Somewhere(page=2)
     with pytest.raises(ProviderFailure, match="same page"):
         Somewhere(page=2).to(page=2)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e20, float("nan"), 10**400, "0000-01-01", "x", None, True])
+def test_what_is_no_moment_is_none(value):
+    """A provider's clock may say anything; a record with such a time is a record without one."""
+    assert timestamp(value) is None

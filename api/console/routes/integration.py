@@ -18,7 +18,7 @@ from api.console.rendering import page, redirect
 from api.console.route import ConsoleRoute
 from api.console.routes.overview import knowledge
 from api.console.session import PATH
-from api.routes.integrations import SOURCES
+from api.setting_rules import SOURCES
 from supportly import providers
 from supportly.contracts import ids
 from supportly.errors import InvalidInput

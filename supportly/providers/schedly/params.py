@@ -6,12 +6,15 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator, model_validator
 
-from supportly.provider import PagedParams, Params, ProviderSettings
+from supportly.provider import EMPTY, PagedParams, Params, ProviderSettings, one_of
 
 OWN_METADATA: Final = 2
 """Metadata keys of ours on a booking: the marker and the contact's id."""
+LAST_YEAR: Final = 9999
+ROUTED: Final = ("responseId", "teamMemberIds")
+"""What a route that was answered holds."""
 MOST_METADATA: Final = 50 - OWN_METADATA
 """A booking holds 50 metadata keys of up to 40 characters, with values of up to 500."""
 
@@ -21,15 +24,24 @@ def utc(text: str) -> str:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs `Z` or an offset, as in 2026-12-01T09:00:00Z")
+    _countable(moment)
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def day_or_utc(text: str) -> str:
     """A date as it is, or a time in UTC."""
     try:
-        return date.fromisoformat(text).isoformat()
+        day = date.fromisoformat(text)
     except ValueError:
         return utc(text)
+    _countable(day)
+    return day.isoformat()
+
+
+def _countable(day: date) -> None:
+    """At the ends of the calendar nothing can be added to a time or taken from it."""
+    if not 1 < day.year < LAST_YEAR:
+        raise ValueError("is a time that no calendar holds")
 
 
 def zone(name: str) -> str:
@@ -41,8 +53,12 @@ def zone(name: str) -> str:
     return name
 
 
-Moment = Annotated[str, AfterValidator(utc)]
-DayOrMoment = Annotated[str, AfterValidator(day_or_utc)]
+Moment = Annotated[str, AfterValidator(utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+DayOrMoment = Annotated[
+    str,
+    AfterValidator(day_or_utc),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
+]
 TimeZone = Annotated[str, AfterValidator(zone)]
 EntityId = int | Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Whether Schedly's ids are numbers or texts is not known: both pass."""
@@ -91,6 +107,9 @@ class GetBookings(PagedParams):
 class GetSlots(Params):
     """Which slots: of an event type by id, or by slug with its user or team."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"properties": {"event_type_slug": EMPTY}}, *one_of("username", "team_slug")]}
+    )
     start: DayOrMoment = Field(description="A date (its beginning in UTC) or a time.")
     end: DayOrMoment = Field(description="A date (its end in UTC) or a time.")
     event_type_id: EntityId | None = Field(None, description="Default: the setting `default_event_type_id`.")
@@ -111,6 +130,7 @@ class GetSlots(Params):
 class Attendee(Params):
     """The person who is booked for; an e-mail address, a phone number or both."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": one_of("email", "phone_number")})
     name: str = Field(min_length=1, description="Full name.")
     email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$", description="E-mail address.")
     time_zone: TimeZone = Field("UTC", description="Time zone of the mails that the person gets.")
@@ -133,11 +153,21 @@ class CreateBooking(Asked):
     guests: list[str] | None = Field(None, description="E-mail addresses.")
     booking_fields: dict[str, Any] | None = Field(None, description="Answers to booking fields, by slug.")
     metadata: dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]] = Field(
-        {}, max_length=MOST_METADATA, description="Flat texts kept with the booking; `supportly_…` is ours."
+        {},
+        max_length=MOST_METADATA,
+        description="Flat texts kept with the booking; `supportly_…` is ours.",
+        json_schema_extra={"propertyNames": {"maxLength": 40, "pattern": "^(?!supportly_)"}},
     )
     length_in_minutes: int | None = Field(None, ge=1, description="For event types of several lengths.")
     location: dict[str, Any] | None = Field(None, description="One of the event type's locations.")
-    routing: dict[str, Any] | None = Field(None, description="`routing` of a `route_lead` answer, as it came.")
+    routing: dict[str, Any] | None = Field(
+        None,
+        description="`routing` of a `route_lead` answer, as it came.",
+        json_schema_extra={
+            "required": list(ROUTED),
+            "properties": {name: {"not": {"type": "null"}} for name in ROUTED},
+        },
+    )
     contact_id: int | None = Field(None, description="Supportly contact; kept in the booking's metadata.")
 
     @field_validator("metadata")
@@ -149,7 +179,7 @@ class CreateBooking(Asked):
 
     @model_validator(mode="after")
     def _routing_was_answered(self) -> Self:
-        if self.routing is not None and None in map(self.routing.get, ("responseId", "teamMemberIds")):
+        if self.routing is not None and None in map(self.routing.get, ROUTED):
             raise ValueError("`routing` needs `responseId` and `teamMemberIds`; a queued route has none")
         return self
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from supportly.errors import InvalidInput
-from supportly.provider import PagedParams, Params
+from supportly.provider import PagedParams, Params, one_of
 from supportly.providers.zendesk.api import NUMBER, Row
 
 TicketId = Annotated[str, Field(pattern=NUMBER, coerce_numbers_to_str=True, description="Id of a ticket.")]
@@ -19,6 +19,7 @@ TicketType = Literal["problem", "incident", "question", "task"]
 class Tickets(PagedParams):
     """A page of one person's tickets."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": one_of("email", "user_id")})
     email: str | None = Field(None, max_length=320, description="Address of the person; this or `user_id`.")
     user_id: str | None = Field(
         None, pattern=NUMBER, coerce_numbers_to_str=True, description="Zendesk id of the person; this or `email`."
@@ -45,6 +46,7 @@ class OneTicket(Params):
 class Requester(Params):
     """Whose ticket it is: a user's id, or an address (Zendesk creates the user when it is new)."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": one_of("id", "email")})
     id: str | None = Field(None, pattern=NUMBER, coerce_numbers_to_str=True, description="Zendesk id.")
     email: str | None = Field(None, max_length=320, description="E-mail address.")
     name: str | None = Field(None, max_length=255, description="Name of a new user.")
