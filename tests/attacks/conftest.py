@@ -99,7 +99,7 @@ def admin(register: Register, http: httpx.Client, fresh: int) -> Caller:
     return register.caller(http, fresh)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sandbox(service: Service) -> Any:
     """Speaks to the sandbox's control plane."""
     return service.control
