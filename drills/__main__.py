@@ -39,7 +39,7 @@ def tally_of(drill: Drill, seed: int, *, quick: bool) -> Tally:
     """The drill's record under this seed."""
     wanted = max(1, drill.tries // 10) if quick else drill.tries
     directory = RECORDS / f"{seed}-{'quick' if quick else 'full'}"
-    return Tally(drill.name, seed, wanted, directory / f"{drill.name}.jsonl")
+    return Tally(drill.name, seed, wanted, directory / f"{drill.name}.jsonl", quick=quick)
 
 
 def perform(drill: Drill, tally: Tally) -> bool:

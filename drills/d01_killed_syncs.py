@@ -43,7 +43,7 @@ class Plan:
     """Callers who log a note around each kill."""
 
 
-WORKER: Final = Plan("worker", 4, 12, 3, 1.0, (0.0, 1.0))
+WORKER: Final = Plan("worker", 4, 20, 2, 1.0, (0.0, 0.5))
 TEMPORAL: Final = Plan("temporal", 2, 2, 1, 1.5, (0.5, 2.0))
 POSTGRES: Final = Plan("postgres", 2, 2, 1, 1.5, (0.5, 2.0))
 EVERYTHING: Final = Plan("everything", 2, 2, 1, 1.5, (1.0, 3.0), notes=10)
@@ -146,7 +146,7 @@ def killing(plan: Plan) -> Callable[[Tally], Coroutine[Any, Any, None]]:
 
     async def run(tally: Tally) -> None:
         async with staged(workers=plan.workers, settings=SETTINGS) as stage:
-            library = Library(stage, tally.rng("library"))
+            library = Library(stage, tally)
             library.open()
             client = await stage.temporal()
             while tally.left:

@@ -34,6 +34,8 @@ from supportly.providers import PROVIDERS
 PROVIDER_IDS: Final = tuple(p.id for p in PROVIDERS if isinstance(p, StreamsKnowledge))
 ACCOUNTS: Final = 4
 """Accounts with a schedule at each provider. All are connected to one account there, so they share its limits."""
+FEWER: Final = 2
+"""Accounts of a quick run."""
 BLOG_POSTS: Final = 3000
 """At HubSpot, 30 pages of a complete walk: those of four accounts at once exceed its 110 calls in ten seconds."""
 WORKERS: Final = 2
@@ -155,12 +157,12 @@ class Absence:
         return +refused
 
 
-async def opened(stage: Stage) -> list[Account]:
-    """Accounts whose first syncs are done, each with a schedule at every provider."""
+async def opened(stage: Stage, count: int) -> list[Account]:
+    """`count` accounts whose first syncs are done, each with a schedule at every provider."""
     stage.control("POST", "/demo")
     stage.control("POST", "/hubspot/seed", json={"generate": {"blog_posts": BLOG_POSTS, "seed": 6}})
     stage.control("POST", "/slack/settings", json={"commercial": False})
-    accounts = [await stage.account() for _ in range(ACCOUNTS)]
+    accounts = [await stage.account() for _ in range(count)]
     for account in accounts:
         for provider in PROVIDER_IDS:
             await account.connect(provider)
@@ -169,7 +171,7 @@ async def opened(stage: Stage) -> list[Account]:
 
     def first_syncs_done() -> bool:
         [(ended, begun)] = stage.rows("select count(*) filter (where state <> 'running'), count(*) from sync_runs")
-        return bool(ended == begun >= ACCOUNTS * len(PROVIDER_IDS))
+        return bool(ended == begun >= count * len(PROVIDER_IDS))
 
     await reached(first_syncs_done, seconds=SETTLES_S, every=0.5)
     return accounts
@@ -178,7 +180,7 @@ async def opened(stage: Stage) -> list[Account]:
 async def run(tally: Tally) -> None:
     """One absence after the other, of the same accounts."""
     async with staged(workers=WORKERS, settings=SETTINGS) as stage:
-        accounts = await opened(stage)
+        accounts = await opened(stage, FEWER if tally.quick else ACCOUNTS)
         client = await stage.temporal()
         while tally.left:
             await Absence(stage, client, tally, accounts).run()

@@ -112,7 +112,7 @@ class Round:
 async def run(tally: Tally) -> None:
     """Round after round of syncs, until all signals are sent."""
     async with staged(workers=WORKERS, settings=SETTINGS) as stage:
-        library = Library(stage, tally.rng("library"))
+        library = Library(stage, tally)
         library.open()
         while tally.left:
             await library.read_undisturbed()

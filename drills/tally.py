@@ -22,6 +22,8 @@ class Tally:
     seed: int
     wanted: int
     file: Path
+    quick: bool = False
+    """A tenth of the tries; what surrounds them may be smaller too."""
     tries: int = 0
     lost: int = 0
     doubled: int = 0
