@@ -13,9 +13,9 @@ from typing import Any
 import uvicorn
 
 import sandbox
-from sandbox.double import Clock, Double, Record, Reply, Request
+from sandbox.double import Clock, Double, Grant, Record, Reply, Request
 from sandbox.faults import TRANSPORT, ConnectionCut, CuttableProtocol, Fault, Faults
-from sandbox.recorder import Recorder
+from sandbox.recorder import Recorder, fingerprint
 from sandbox.world import demo
 
 Message = MutableMapping[str, Any]
@@ -156,6 +156,8 @@ class Sandbox:
                 return Reply({"expired": double.expire()})
             case "POST", "revoke":
                 return Reply({"revoked": double.revoke()})
+            case "GET", "grants":
+                return Reply([shown_grant(double, grant) for grant in double.grants])
         return Reply({"error": f"no control {request.method} {verb}"}, 404)
 
     def control_all(self, method: str, verb: str, request: Request) -> Reply:
@@ -190,7 +192,11 @@ class Sandbox:
                     query.get("method"),
                     query.get("about"),
                 )
-                return Reply({"count": len(found)} if verb != "requests" else [entry.shown() for entry in found])
+                return Reply(
+                    {"count": len(found), "last": self.recorder.last}
+                    if verb != "requests"
+                    else [entry.shown() for entry in found]
+                )
             case "DELETE", "requests":
                 self.recorder.ring.clear()
                 return Reply(None, 204)
@@ -245,6 +251,15 @@ def start(reply: Reply, length: int | None) -> Message:
 
 def described(fault: Fault) -> Record:
     return asdict(fault) | {"left": fault.times}
+
+
+def shown_grant(double: Double, grant: Grant) -> Record:
+    """A grant with fingerprints of the tokens that work, in the form in which requests show them."""
+    access, refresh = double.usable_tokens(grant)
+    return {
+        "id": grant.id, "host": grant.host, "identity": grant.identity, "revoked": grant.revoked,
+        "access": [fingerprint(token) for token in access], "refresh": [fingerprint(token) for token in refresh],
+    }  # fmt: skip
 
 
 def create_app(extra: Iterable[type[Double]] = (), *, rate_limits: bool = True) -> Sandbox:

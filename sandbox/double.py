@@ -526,6 +526,18 @@ class Double:
             grant.revoked = True
         return len(live)
 
+    def usable_tokens(self, grant: Grant) -> tuple[list[str], list[str]]:
+        """The access and refresh tokens of a grant that work now, oldest first."""
+        now = self.clock.now()
+
+        def of(tokens: dict[str, Token]) -> list[str]:
+            mine = [t for t in tokens.values() if t.grant is grant and not grant.revoked]
+            return [t.value for t in mine if not t.dead and t.expires_at > now]
+
+        replaced = self.settings["rotation"] != "none"
+        fresh = [t for t in of(self.refresh_tokens) if not (replaced and self.refresh_tokens[t].superseded_at)]
+        return of(self.access_tokens), fresh
+
     def kind(self, name: str) -> str:
         kind = self.kinds.get(name, name)
         if kind not in self.records:

@@ -2,6 +2,7 @@ import httpx
 import pytest
 
 from sandbox.double import Double, Reply, Routes
+from sandbox.recorder import fingerprint
 
 
 class Acme(Double):
@@ -217,3 +218,17 @@ async def test_a_cut_without_a_socket_looks_the_same(world):
     await world.control("POST", "faults", {"cut": "before"})
     with pytest.raises(httpx.RemoteProtocolError):
         await world.http.get("http://sandbox/_supportly/api/v1/profile")
+
+
+async def test_grants_show_which_tokens_work_and_none_of_them(world):
+    first = await world.connect("hubspot")
+    await world.connect("hubspot")
+    listed = await world.control("GET", "hubspot/grants")
+    assert [len(grant["access"]) for grant in listed] == [1, 1]
+    assert fingerprint(first["access_token"]) in listed[0]["access"]
+    assert fingerprint(first["refresh_token"]) in listed[0]["refresh"]
+    assert first["access_token"] not in str(listed)
+    await world.control("POST", "hubspot/expire")
+    assert [(g["access"], len(g["refresh"])) for g in await world.control("GET", "hubspot/grants")] == [([], 1)] * 2
+    await world.control("POST", "hubspot/revoke")
+    assert [(g["revoked"], g["refresh"]) for g in await world.control("GET", "hubspot/grants")] == [(True, [])] * 2
