@@ -54,7 +54,9 @@ async def read_object(request: Request) -> dict[str, Any]:
         found = json.loads(
             raw.decode("utf-8-sig"), object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_number
         )
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply to be read.", field="body") from None
+    except ValueError:
         raise InvalidJson("The body is not valid JSON.", field="body") from None
     if not isinstance(found, dict):
         raise InvalidInput("The body has to be a JSON object.", field="body")
@@ -107,5 +109,7 @@ def _check(value: Any, path: tuple[str, ...], depth: int) -> None:
 def _check_text(text: str, field: str) -> None:
     if "\x00" in text:
         raise InvalidInput(f"`{field}` holds a NUL character.", field=field)
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
-        raise InvalidInput(f"`{field}` holds half of a character (a lone surrogate).", field=field)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"`{field}` holds half of a character (a lone surrogate).", field=field) from None
