@@ -20,7 +20,7 @@ DRILLS_ARGS ?=
 BROWSER_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage browser screenshots proofs drills bench check format site docs lock clean
+.PHONY: help setup up demo test coverage browser screenshots proofs drills bench histories check format site docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,6 +64,9 @@ bench: setup ## Measure, each figure as one JSON object with what it is compared
 	@$(BIN)/python -m bench.ingest --docs 2000 20000 100000 --langchain 2000 20000 --http 2000 | tee -a .cache/figures.jsonl
 	@$(BIN)/python -m bench.search | tee -a .cache/figures.jsonl
 	@.cache/peers/bin/python bench/plot.py .cache/figures.jsonl docs
+
+histories: setup ## Record a history of every course of every workflow, for docs/changing-workflows.md (VERSION=2027-03)
+	@exec $(BIN)/python -m tests.replay.record $(VERSION) $(SCENARIOS)
 
 check: setup ## Lint, format, types, import contracts: all that CI checks besides the tests
 	$(BIN)/ruff check $(PACKAGES)
