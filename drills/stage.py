@@ -147,6 +147,10 @@ class Stage:
         """SIGKILL: nothing in it gets a chance to clean up."""
         self.worker(number).kill()
 
+    def configure(self, **environment: str) -> None:
+        """Environment variables for API and workers that are started from now on."""
+        self.stack.configure(environment)
+
     async def start_worker(self, number: int = 1, environment: Mapping[str, str] | None = None) -> None:
         """Start worker `number` again; `environment` is added to what it gets otherwise."""
         await asyncio.to_thread(self.stack.restart_worker, number, environment)

@@ -244,6 +244,10 @@ class Stack:
         }
         return {**defaults, **inherited, **wiring, **self._settings}
 
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Environment variables for API and workers that are started from now on; they win over all others."""
+        self._settings |= environment
+
     # From nothing to answering
 
     def start(self) -> Self:
