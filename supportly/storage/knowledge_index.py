@@ -62,7 +62,7 @@ async def bring_up_to_date(db: Database, account_id: int, model: int) -> int:
 async def _alone(c: Any, at: dict[str, Any]) -> bool:
     """True when no other process is at this index. Two syncs of one account may end at the same time."""
     [(alone,)] = await rows(
-        c, "select pg_try_advisory_xact_lock(hashtextextended('knowledge_index', %(a)s * 1000 + %(m)s))", at
+        c, "select pg_try_advisory_xact_lock(hashtextextended(format('index %%s %%s', %(a)s, %(m)s), 0))", at
     )
     return bool(alone)
 
