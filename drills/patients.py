@@ -125,7 +125,10 @@ class Patients:
                 found.lost = failures[place] or found.lost
             else:
                 found.outcome = f"{policy}: {row.reason}"
-                true = not safe and row.reason == "refresh_outcome_lost" and point not in ("before_intent", "written")
+                # Nobody knows: a request went out, or the intent to send one was committed. Of a refresh that was cut
+                # off before, that can only be true of the next one, if its request reached the provider.
+                unknown = point not in ("before_intent", "written") or (point == "before_intent" and again >= 0)
+                true = not safe and row.reason == "refresh_outcome_lost" and unknown
                 found.lost = found.lost or ("" if true else f"{row.state}, {row.reason}")
             found.lost = found.lost and f"{place[0]} {place[1]} at {point}: {found.lost}"
             return found
