@@ -33,6 +33,10 @@ async def test_all_task_queues_share_one_grace(monkeypatch: pytest.MonkeyPatch) 
         return None, None
 
     monkeypatch.setattr(worker, "build", build)
+    async def scheduled(_client: None) -> None:
+        return None
+
+    monkeypatch.setattr(worker.schedules, "keep_maintenance", scheduled)
     monkeypatch.setattr(worker, "workers", lambda *_: [Queue(together) for _ in worker.WORKFLOWS])
     monkeypatch.delenv("SUPPORTLY_READY_FILE", raising=False)
     stop = asyncio.Event()

@@ -55,7 +55,8 @@ class Field:
         """What the field takes, besides its description."""
         default = "" if self.default in (None, "", [], True, False) else f"Default: {self.default}."
         if self.kind == "list":
-            return f"One a line. {default}".strip()
+            of = f", of: {', '.join(map(str, self.choices))}" if self.choices else ""
+            return f"One a line{of}. {default}".strip()
         if self.lowest is not None and self.highest is not None:
             return f"{self.lowest:g} to {self.highest:g}. {default}".strip()
         return default
@@ -76,10 +77,13 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
     kinds = [one for one in options if one.get("type") != "null"]
     one = kinds[0] if len(kinds) == 1 else {}
     kind = SIMPLE.get(one.get("type", ""), "json")
+    items = one.get("items", {})
     if "enum" in one:
         kind = "choice"
-    elif one.get("type") == "array" and one.get("items", {}).get("type") == "string":
+    elif one.get("type") == "array" and ("enum" in items or items.get("type") == "string"):
         kind = "list"
+    elif len(kinds) > 1 and all(of.get("type") in ("string", "integer") for of in kinds):
+        kind = "text"  # an id that may be a number or a text, a date or a time: the API reads either
     elif kind == "text" and one.get("maxLength", 0) > 1000:
         kind = "long"
     # An exclusive limit of a whole number is the next one; of these schemas no other kind has one.
@@ -92,7 +96,7 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
         re.sub(r"\b(N|n)ull\b", lambda m: "Empty" if m[1] == "N" else "empty", schema.get("description", "")),
         nullable=len(kinds) < len(options),
         default=schema.get("default"),
-        choices=tuple(one.get("enum", ())),
+        choices=tuple(one.get("enum", items.get("enum", ()))),
         lowest=one.get("minimum", above + 1 if above is not None else None),
         highest=one.get("maximum", below - 1 if below is not None else None),
         longest=one.get("maxLength"),

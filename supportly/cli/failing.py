@@ -31,6 +31,7 @@ class Exit(IntEnum):
 
 BY_STATUS = {
     401: Exit.NOT_ALLOWED,
+    403: Exit.NOT_ALLOWED,
     404: Exit.NOT_SO,
     409: Exit.NOT_SO,
     413: Exit.WRONG_INPUT,

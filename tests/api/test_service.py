@@ -36,7 +36,7 @@ def test_every_endpoint_is_documented_with_an_example_and_its_errors(service):
                     assert response["content"]["application/json"]["examples"], (method, path, status)
             if "requestBody" in operation:
                 assert {"413", "415", "422"} <= set(responses), (method, path)
-    assert found == 15
+    assert found == 16
     assert "HTTPValidationError" not in str(document)
 
 
