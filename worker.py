@@ -54,8 +54,10 @@ from workflows.maintenance import Maintenance, Reconcile, Revocation
 from workflows.model_switch import ModelSwitch
 from workflows.provider_action import ProviderAction
 
+REQUESTED: Final[list[type[Any]]] = [ContactLookup, ContactSync, ContactActivity, ProviderAction]
 WORKFLOWS: Final[dict[str, list[type[Any]]]] = {
-    ids.INTERACTIVE: [ContactLookup, ContactSync, ContactActivity, ProviderAction],
+    ids.INTERACTIVE: REQUESTED,
+    ids.BACKGROUND: REQUESTED,
     ids.CONNECTIONS: [ConnectionWorkflow, Revocation, Reconcile, EventDelivery],
     ids.KNOWLEDGE: [KnowledgeSync, KnowledgeSchedule],
     ids.REFINEMENT: [KnowledgeRefinement, ModelSwitch, Maintenance],
@@ -69,14 +71,28 @@ RUNNER: Final = SandboxedWorkflowRunner(
 import contract forbids them clocks and randomness, and a test loads each workflow through the strict sandbox."""
 ON_A_NEW_BUILD: Final = {
     ids.INTERACTIVE: VersioningBehavior.PINNED,
+    ids.BACKGROUND: VersioningBehavior.PINNED,
     ids.CONNECTIONS: VersioningBehavior.AUTO_UPGRADE,
     ids.KNOWLEDGE: VersioningBehavior.AUTO_UPGRADE,
     ids.REFINEMENT: VersioningBehavior.AUTO_UPGRADE,
 }
 """What becomes of runs when workers are versioned: what ends within a day ends on the build where it began; what lives
 as long as a connection, or as there is something to read, moves, and has to replay there."""
-CONCURRENCY: Final = {ids.INTERACTIVE: 100, ids.CONNECTIONS: 50, ids.KNOWLEDGE: 4, ids.REFINEMENT: 2}
-"""Activities at a time: provider calls mostly wait; ingestion embeds, which two cores do for a few at once."""
+CONCURRENCY: Final = {
+    ids.INTERACTIVE: 100,
+    ids.BACKGROUND: 8,
+    ids.CONNECTIONS: 50,
+    ids.KNOWLEDGE: 4,
+    ids.REFINEMENT: 2,
+}
+"""Activities at a time: provider calls mostly wait; ingestion embeds, which two cores do for a few at once. What nobody
+waits for comes in hundreds, and takes the place of those who wait: eight at a time are as many as a provider's rate
+limit lets one account do."""
+GIVES_WAY: Final = 5
+"""Niceness of a worker for bulk work alone: on a machine that it shares, it gets a third of what the others get when
+all want the processor. Beside an ingest on two busy cores, lookups took 2.5 times as long without it, 1.4 with it."""
+SERVED: Final = {"all": (*ids.PROMPT, *ids.BULK), "prompt": ids.PROMPT, "bulk": ids.BULK}
+"""Task queues by `SUPPORTLY_WORKER_QUEUES`."""
 
 log = logging.getLogger("worker")
 
@@ -101,8 +117,10 @@ class Activities:
     def by_queue(self) -> dict[str, list[Any]]:
         """The activity methods of each task queue; local ones stand where their workflows do."""
         contacts, actions = self.contacts, self.actions
+        requested = [contacts.lookup, contacts.sync, contacts.log, actions.run, actions.fail]
         return {
-            ids.INTERACTIVE: [contacts.lookup, contacts.sync, contacts.log, actions.run, actions.fail],
+            ids.INTERACTIVE: requested,
+            ids.BACKGROUND: requested,
             ids.CONNECTIONS: [
                 self.connections.standing,
                 self.connections.exchange,
@@ -120,8 +138,9 @@ class Activities:
 
 
 def workers(client: Client, settings: Settings, activities: Activities) -> list[Worker]:
-    """One Temporal worker per task queue."""
+    """One Temporal worker for each task queue that this process serves."""
     grace = timedelta(seconds=settings.graceful_shutdown_s)
+    served = SERVED[settings.worker_queues]
     return [
         Worker(
             client,
@@ -132,12 +151,15 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
             activities=methods,
             max_concurrent_activities=CONCURRENCY[queue],
             max_concurrent_local_activities=CONCURRENCY[queue],
+            # A local activity runs in its workflow's task: where few may run at a time, no more tasks are taken.
+            max_concurrent_workflow_tasks=CONCURRENCY[queue] if queue == ids.BACKGROUND else None,
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
             activity_task_poller_behavior=PollerBehaviorAutoscaling(initial=4),
             graceful_shutdown_timeout=grace,
             deployment_config=_deployment(settings, queue),
         )
         for queue, methods in activities.by_queue().items()
+        if queue in served
     ]
 
 
@@ -171,7 +193,10 @@ async def build(settings: Settings, closing: AsyncExitStack) -> tuple[Client, Ac
         client=client,
         provider=providers.get,
     )
-    return client, Activities(settings, outbound, calls)
+    activities = Activities(settings, outbound, calls)
+    if ids.KNOWLEDGE in SERVED[settings.worker_queues]:
+        log.info("the instant tier is %s", activities.knowledge.embedder.model)  # loaded before the first page comes
+    return client, activities
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -186,7 +211,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         except RPCError:
             log.warning("the daily maintenance is not scheduled: the next start of a worker tries again")
         _say_ready()
-        log.info("working on %s", ", ".join(WORKFLOWS))
+        log.info("working on %s", ", ".join(SERVED[settings.worker_queues]))
         await stop.wait()
         log.info("stopping; running calls have %.0f s", settings.graceful_shutdown_s)
         # All at once: one queue after the other would take the grace once each.
@@ -202,6 +227,8 @@ def _say_ready() -> None:
 async def main() -> None:
     """Entry: settings from the environment, stop on SIGTERM and SIGINT."""
     settings = Settings()
+    if settings.worker_queues == "bulk":
+        os.nice(GIVES_WAY)
     configure(settings.log_level)
     metrics.serve(settings.metrics_address)
     if settings.tracing:

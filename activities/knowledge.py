@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 from temporalio import activity
@@ -53,11 +54,16 @@ class KnowledgeActivities:
         self.calls = calls
         self.db = calls.db
         self.settings = settings
-        self.embedder = embedder or WordLlamaEmbedder()
+        self._embedder = embedder
         self._ingesting = 0
         self.quiet = asyncio.Event()
         """Set while this process ingests nothing; what can wait makes way until then."""
         self.quiet.set()
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What makes the instant tier's vectors; loaded when it is asked for, since not every worker ingests."""
+        return self._embedder or WordLlamaEmbedder()
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, for the worker."""

@@ -27,7 +27,7 @@ from supportly.contracts import ids
 from supportly.errors import OutcomeUnknown, SupportlyError, from_payload
 from supportly.storage import operations
 from supportly.storage.operations import Operation
-from supportly.temporal import search_attributes, waiting
+from supportly.temporal import bulk, search_attributes, waiting
 
 LONGEST_WAIT_S: Final = 60
 """Proxies on the way commonly cut a silent request after a minute."""
@@ -139,7 +139,7 @@ async def perform(at: Tenant, work: Work, patience: Patience) -> Response:
     """Do the work, and answer its result within the caller's patience, or 202. Raises the work's own failure."""
     client = await at.services.temporal.client()
     logs.note(workflow_id=work.workflow_id)
-    handle, run_id = await _start(client, at, work)
+    handle, run_id = await _start(client, at, work, patience)
     try:
         result = await _result(at, work, handle, run_id, patience)
     except WorkflowFailureError as error:
@@ -157,7 +157,9 @@ async def perform(at: Tenant, work: Work, patience: Patience) -> Response:
     return answer(_with_id(found, work.operation_id if work.stored else ""), headers=patience.headers)
 
 
-async def _start(client: Client, at: Tenant, work: Work) -> tuple[WorkflowHandle[Any, Any], str | None]:
+async def _start(
+    client: Client, at: Tenant, work: Work, patience: Patience
+) -> tuple[WorkflowHandle[Any, Any], str | None]:
     once = WorkflowIDReusePolicy.ALLOW_DUPLICATE if work.shared else WorkflowIDReusePolicy.REJECT_DUPLICATE
     signal: dict[str, Any] = {"start_signal": work.joins_with, "start_signal_args": []} if work.joins_with else {}
     try:
@@ -165,12 +167,12 @@ async def _start(client: Client, at: Tenant, work: Work) -> tuple[WorkflowHandle
             work.workflow,
             work.job,
             id=work.workflow_id,
-            task_queue=ids.INTERACTIVE,
+            task_queue=ids.INTERACTIVE if patience.seconds > 0 else ids.BACKGROUND,
             result_type=work.result,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=once,
             search_attributes=search_attributes(at.account_id, work.provider),
-            priority=waiting(at.account_id),
+            priority=waiting(at.account_id) if patience.seconds > 0 else bulk(at.account_id),
             **signal,
         )
     except WorkflowAlreadyStartedError:

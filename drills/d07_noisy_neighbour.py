@@ -1,6 +1,7 @@
 """A neighbour loads twenty thousand documents and has five hundred contacts synced; another account looks a contact up.
 
-Each try measures the same lookups in quiet first and in the noise afterwards, so that both meet the same machine.
+Each try measures the same lookups in quiet first and in the noise afterwards, so that both meet the same machine. The
+workers are those of `make up`: one for what people wait for, one for bulk work.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Neighbour:
 
 async def run(tally: Tally) -> None:
     """Make the tries that are left."""
-    async with staged(settings=NOISE) as stage:
+    async with staged(bulk_workers=1, settings=NOISE) as stage:
         stage.unlimited("hubspot", "zendesk")
         quiet, loud = await stage.account(), await stage.account()
         for account, provider in ((quiet, "hubspot"), (loud, "hubspot"), (loud, "zendesk")):

@@ -209,7 +209,11 @@ async def reached(
 
 @asynccontextmanager
 async def staged(
-    *, workers: int = 1, settings: Mapping[str, str] | None = None, worker_script: str = "worker.py"
+    *,
+    workers: int = 1,
+    bulk_workers: int = 0,
+    settings: Mapping[str, str] | None = None,
+    worker_script: str = "worker.py",
 ) -> AsyncIterator[Stage]:
     """A stack of its own in a temporary directory, stopped at the end whatever happens.
 
@@ -220,7 +224,12 @@ async def staged(
         Path(made).chmod(0o755)  # noqa: ASYNC240 - nothing else runs yet; PostgreSQL may run as another user
         chosen = {**SHORT, **(settings or {})}
         stack = Stack(
-            Path(made), workers=workers, settings=chosen, worker_script=worker_script, report=Report(sys.stderr)
+            Path(made),
+            workers=workers,
+            bulk_workers=bulk_workers,
+            settings=chosen,
+            worker_script=worker_script,
+            report=Report(sys.stderr),
         )
         await asyncio.to_thread(stack.start)
         stage = Stage(stack)

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(
         "http://localhost:8233", description="Temporal UI, for the console's links; empty turns them off."
     )
+    worker_queues: Literal["all", "prompt", "bulk"] = Field(
+        "all",
+        description="What a worker does: `prompt`, what people wait for; `bulk`, syncs and all that nobody waits for.",
+    )
     worker_deployment: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_-]{0,100}$",

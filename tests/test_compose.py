@@ -14,6 +14,7 @@ from supportly.dev.stack import ROOT
 from supportly.dev.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
+from worker import SERVED
 
 FILE = ROOT / "docker-compose.yml"
 SCHEMA = ROOT.parent / "shared" / "specs" / "compose" / "compose-spec.json"
@@ -44,7 +45,8 @@ def test_no_secret_has_a_default() -> None:
 
 def test_every_lasting_service_has_a_health_check_and_restarts(compose: dict[str, Any]) -> None:
     lasting = {name for name, one in compose["services"].items() if one["restart"] == "unless-stopped"}
-    assert lasting == {"postgres", "temporal-postgres", "temporal", "temporal-ui", "api", "worker", "sandbox"}
+    ours = {"api", "worker", "bulk-worker", "sandbox"}
+    assert lasting == {"postgres", "temporal-postgres", "temporal", "temporal-ui", *ours}
     # The UI's image has no program to ask with, and nothing waits for it.
     assert {name for name in lasting if "healthcheck" not in compose["services"][name]} == {"temporal-ui"}
 
@@ -84,7 +86,7 @@ def test_every_setting_exists_and_the_example_names_all_that_is_demanded(compose
     clients = {f"SUPPORTLY_{provider.id.upper()}_CLIENT_{part}" for provider in PROVIDERS for part in ("ID", "SECRET")}
     assert clients <= compose["services"]["api"]["environment"].keys()
     known |= clients
-    for name in ("api", "worker", "migrate"):
+    for name in ("api", "worker", "bulk-worker", "migrate"):
         assert compose["services"][name]["environment"].keys() <= known
     example = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+):\?", FILE.read_text())) == example
@@ -100,3 +102,9 @@ def test_the_image_serves_the_api_by_its_own_program() -> None:
     """It keeps idle connections for long, and leaves no caller without an answer when it is stopped."""
     command = json.loads((ROOT / "Dockerfile").read_text().rpartition("CMD ")[2])
     assert command[:3] == ["python", "-m", "api"]
+
+
+def test_every_task_queue_has_a_worker(compose: dict[str, Any]) -> None:
+    commands = [one for one in compose["services"].values() if one.get("command") == ["python", "worker.py"]]
+    served = [SERVED[one["environment"]["SUPPORTLY_WORKER_QUEUES"]] for one in commands]
+    assert sorted(queue for queues in served for queue in queues) == sorted(SERVED["all"])

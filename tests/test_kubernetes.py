@@ -10,6 +10,7 @@ import yaml
 from supportly.dev.stack import ROOT
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
+from worker import SERVED
 
 FOLDER = ROOT / "ops/kubernetes"
 OBJECTS = [
@@ -55,11 +56,18 @@ def test_what_runs_has_no_rights_limits_and_probes(one: dict[str, Any]) -> None:
         assert one["spec"]["selector"]["matchLabels"].items() <= labels.items()
         budgets = [b for _, b in OBJECTS if b["kind"] == "PodDisruptionBudget"]
         assert any(b["spec"]["selector"]["matchLabels"] == one["spec"]["selector"]["matchLabels"] for b in budgets)
-    if one["metadata"]["name"] == "worker":
+    if one["metadata"]["name"].endswith("worker"):
         assert pod["terminationGracePeriodSeconds"] > Settings.model_fields["graceful_shutdown_s"].default
     if one["metadata"]["name"] == "api":
         longest = next(m.le for m in Settings.model_fields["wait_s"].metadata if hasattr(m, "le"))
         assert pod["terminationGracePeriodSeconds"] > longest
+
+
+def test_every_task_queue_has_a_worker() -> None:
+    containers = [one["spec"]["template"]["spec"]["containers"][0] for one in RUNNING]
+    env = [{v["name"]: v["value"] for v in c.get("env", [])} for c in containers if "worker.py" in c.get("command", [])]
+    served = [SERVED[one["SUPPORTLY_WORKER_QUEUES"]] for one in env]
+    assert sorted(queue for queues in served for queue in queues) == sorted(SERVED["all"])
 
 
 def test_every_setting_exists_and_no_secret_has_a_value() -> None:

@@ -1,4 +1,4 @@
-"""How the worker process ends."""
+"""How the worker process ends, and which task queues it serves."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -7,6 +7,7 @@ from typing import Self
 import pytest
 
 import worker
+from supportly.contracts import ids
 from supportly.settings import Settings
 
 
@@ -32,10 +33,10 @@ async def test_all_task_queues_share_one_grace(monkeypatch: pytest.MonkeyPatch) 
     async def build(_settings: Settings, _closing: AsyncExitStack) -> tuple[None, None]:
         return None, None
 
-    monkeypatch.setattr(worker, "build", build)
     async def scheduled(_client: None) -> None:
         return None
 
+    monkeypatch.setattr(worker, "build", build)
     monkeypatch.setattr(worker.schedules, "keep_maintenance", scheduled)
     monkeypatch.setattr(worker, "workers", lambda *_: [Queue(together) for _ in worker.WORKFLOWS])
     monkeypatch.delenv("SUPPORTLY_READY_FILE", raising=False)
@@ -43,3 +44,9 @@ async def test_all_task_queues_share_one_grace(monkeypatch: pytest.MonkeyPatch) 
     stop.set()
     async with asyncio.timeout(30):
         await worker.run(Settings(), stop)
+
+
+def test_prompt_and_bulk_workers_together_serve_what_one_worker_does():
+    assert set(worker.SERVED["all"]) == set(worker.WORKFLOWS) == set(worker.CONCURRENCY)
+    assert not set(ids.PROMPT) & set(ids.BULK)
+    assert {*worker.SERVED["prompt"], *worker.SERVED["bulk"]} == set(worker.SERVED["all"])

@@ -12,12 +12,11 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.actions import ActionActivities
-    from supportly.contracts import ids
     from supportly.contracts.operations import Conclusion, Operation
     from workflows.steps import reason
 
@@ -54,11 +53,10 @@ async def promptly(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timed
         return await workflow.execute_activity_method(
             run,
             job,
-            task_queue=ids.INTERACTIVE,
             start_to_close_timeout=ATTEMPT,
             schedule_to_close_timeout=life,
             retry_policy=RETRY,
-            priority=Priority(priority_key=ids.PRIORITY_WAITING, fairness_key=str(job.account_id)),
+            priority=workflow.info().priority,
         )
     except ActivityError as error:
         raise reason(error) from None
@@ -81,7 +79,6 @@ async def recorded(run: Callable[[Any, J], Awaitable[R]], job: J) -> R:
             await workflow.execute_activity_method(
                 ActionActivities.fail,
                 end,
-                task_queue=ids.INTERACTIVE,
                 start_to_close_timeout=timedelta(seconds=10),
                 retry_policy=RECORD_RETRY,
             )

@@ -46,7 +46,9 @@ def demo() -> None:
 
 
 def _configured(report: Report) -> Stack:
-    return Stack(default_directory(), workers=worker_count(), ports=Ports.from_environment(), report=report)
+    return Stack(
+        default_directory(), workers=worker_count(), bulk_workers=1, ports=Ports.from_environment(), report=report
+    )
 
 
 def _ui(running: Stack) -> str:

@@ -10,12 +10,19 @@ from typing import Final
 
 INTERACTIVE: Final = "interactive"
 """Task queue for what a person waits for."""
+BACKGROUND: Final = "background"
+"""Task queue for the same work where nobody waits for it: hundreds of requests at once take no turn of those who do."""
 CONNECTIONS: Final = "connections"
 """Task queue for the life of connections: exchange, refresh, revocation."""
 KNOWLEDGE: Final = "knowledge"
 """Task queue for bulk work."""
 REFINEMENT: Final = "refinement"
 """Task queue for what may always wait: the refined tier's vectors, daily maintenance."""
+
+PROMPT: Final = (INTERACTIVE, CONNECTIONS)
+"""Queues of what people, and the tokens that they need, wait for."""
+BULK: Final = (BACKGROUND, KNOWLEDGE, REFINEMENT)
+"""Queues of all that may take a processor for a while; in processes of their own they slow nobody down."""
 
 PRIORITY_WAITING: Final = 1
 PRIORITY_BULK: Final = 5

@@ -137,13 +137,17 @@ class Stack:
         directory: Path,
         *,
         workers: int = 1,
+        bulk_workers: int = 0,
         ports: Ports | None = None,
         settings: Mapping[str, str] | None = None,
         report: Report | None = None,
         root: Path = ROOT,
         worker_script: str = "worker.py",
     ) -> None:
-        """`settings` are environment variables for API and workers that win over ours; `report` hears of progress;
+        """With `bulk_workers`, syncs and what nobody waits for are done by so many processes of their own, which
+        follow the others in `workers`; without, every worker does everything.
+
+        `settings` are environment variables for API and workers that win over ours; `report` hears of progress;
         `root` is where `worker_script`, `api` and `sandbox` lie.
         """
         self.directory = directory.absolute()
@@ -151,7 +155,7 @@ class Stack:
         self.report = report
         self._settings = dict(settings or {})
         self._root = root
-        self._worker_count = workers
+        self._roles = [*["prompt" if bulk_workers else "all"] * workers, *["bulk"] * bulk_workers]
         self._worker_script = worker_script
         self._lock: TextIO | None = None
         self._secrets = Secrets()
@@ -281,12 +285,12 @@ class Stack:
             )
             step.detail = self.temporal.ui_url
         self.api = self._launch_api()
-        self.workers = [self._launch_worker(number) for number in range(1, self._worker_count + 1)]
+        self.workers = [self._launch_worker(number) for number, _ in enumerate(self._roles, 1)]
         self._mint([name for name in ROLES if not getattr(self._secrets, name)])
         with report.step("Sandbox") as step:
             self._await_http(self.sandbox, f"{self.sandbox_url}/_sandbox/health")
             step.detail = self.sandbox_url
-        with report.step("Worker" if self._worker_count == 1 else f"{self._worker_count} workers"):
+        with report.step("Worker" if len(self.workers) == 1 else f"{len(self.workers)} workers"):
             for worker in self.workers:
                 self._await_worker(worker)
         with report.step("API") as step:
@@ -335,8 +339,12 @@ class Stack:
         name = f"Worker {number}"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        served = self._served(name, "SUPPORTLY_METRICS_ADDRESS", "SUPPORTLY_TEMPORAL_METRICS_ADDRESS")
-        environment = {**self.environment(), **served, "SUPPORTLY_READY_FILE": str(ready), **(more or {})}
+        own = {
+            **self._served(name, "SUPPORTLY_METRICS_ADDRESS", "SUPPORTLY_TEMPORAL_METRICS_ADDRESS"),
+            "SUPPORTLY_READY_FILE": str(ready),
+            "SUPPORTLY_WORKER_QUEUES": self._roles[number - 1],
+        }
+        environment = {**self.environment(), **own, **(more or {})}
         return self._launch(name, [self._worker_script], environment)
 
     def _served(self, name: str, *settings: str) -> dict[str, str]:

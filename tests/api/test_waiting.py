@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 
 from api.waiting import preference
+from supportly.contracts import ids
+from supportly.temporal import connect
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,26 @@ def test_who_does_not_wait_gets_202_and_asks_later(hub, service, what):
     assert (found["kind"], found["status"]) == (what, "succeeded"), found
     assert found["result"]["provider"] == "hubspot"
     assert ended(hub, answer.json()["status_url"]) == found
+
+
+@pytest.mark.parametrize(("prefer", "queue"), [("respond-async", "background"), ("wait=20", "interactive")])
+def test_what_nobody_waits_for_takes_no_turn_of_those_who_wait(hub, service, prefer, queue):
+    contact = hub.contact(**person())
+    service.control("POST", "/faults", json={"provider": "hubspot", "status": 503, "body": {}, "times": 1})
+    answer = hub.call("POST", f"/hubspot/contacts/{contact}/sync", headers={"Prefer": prefer})
+    assert answer.status_code in (200, 202), answer.text
+    if answer.status_code == 202:
+        assert ended(hub, answer.json()["status_url"])["status"] == "succeeded"
+
+    async def queues():
+        client = await connect(service.settings)
+        run = client.get_workflow_handle(ids.sync(hub.account_id, "hubspot", contact))
+        history = await run.fetch_history()
+        retried = [e.activity_task_scheduled_event_attributes for e in history.events]
+        return (await run.describe()).task_queue, {a.task_queue.name for a in retried if a.activity_id}
+
+    # Its second try too, which is an activity of its own.
+    assert service.worker.thread.run(queues()) == (queue, {queue})
 
 
 def test_an_operation_is_its_accounts_own(hub, blank):

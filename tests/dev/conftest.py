@@ -17,7 +17,7 @@ from supportly.dev.stack import ROOT
 
 WORKER = """
 import os, pathlib, time
-pathlib.Path(os.environ["SUPPORTLY_READY_FILE"]).touch()
+pathlib.Path(os.environ["SUPPORTLY_READY_FILE"]).write_text(os.environ["SUPPORTLY_WORKER_QUEUES"])
 time.sleep(600)
 """
 SANDBOX = """

@@ -47,11 +47,13 @@ def test_start_answers_writes_its_file_revives_what_dies_and_stops(
     beside = tmp_path / "beside"
     beside.mkdir()
     (beside / "secrets.json").write_text((directory / "secrets.json").read_text())
-    with Stack(beside, root=house, workers=2).start() as other:
+    with Stack(beside, root=house, workers=1, bulk_workers=1).start() as other:
         assert {other.api_url, other.temporal.address} & {facts["api_url"], facts["temporal_address"]} == set()
         assert len(other.facts()["pids"]["workers"]) == 2
         before = other.workers[1].pid
         assert other.restart_worker(2).pid != before
+        assert [(beside / f"worker-{n}.ready").read_text() for n in (1, 2)] == ["prompt", "bulk"]
+    assert (directory / "worker-1.ready").read_text() == "all"
     assert http_status(facts["api_url"] + "/readyz") == 200
 
     for name, pid in (("worker", facts["pids"]["workers"][0]), ("postgres", facts["pids"]["postgres"])):

@@ -19,7 +19,7 @@ from supportly.contracts import ids
 from supportly.settings import Settings
 from supportly.temporal import connect
 
-QUEUES: Final = (ids.INTERACTIVE, ids.CONNECTIONS, ids.KNOWLEDGE, ids.REFINEMENT)
+QUEUES: Final = (*ids.PROMPT, *ids.BULK)
 POLLED_WITHIN: Final = timedelta(seconds=75)
 """A worker asks for work at least once a minute (Temporal's long poll)."""
 SHORTEST_RETENTION: Final = timedelta(days=1)
