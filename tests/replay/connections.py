@@ -9,6 +9,7 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from supportly.contracts import ids
 from supportly.contracts.connections import (
     Authorization,
     Disconnection,
@@ -56,7 +57,7 @@ class Row:
     def retire(self, _: Any, revocation_id: str = REVOCATION) -> Retired:
         self.at = Standing(state="disconnected", version=self.at.version + 1)
         if revocation_id:
-            self.stage.kept.append(f"{self.stage.kept[0]}/revocation/{revocation_id}")
+            self.stage.kept.append(ids.revocation(1, "acme", revocation_id))
         return Retired(standing=self.at, revocation_id=revocation_id)
 
     @property
@@ -335,6 +336,43 @@ async def a_life_that_goes_on_as_new(stage: Stage, script: Script) -> None:
         version = row.at.version
         await reaches(handle, lambda s, version=version: s.version >= version)
     assert len([h async for h in stage.histories()]) >= 3
+
+
+@scenario()
+async def renewed_while_it_waits(stage: Stage, script: Script) -> None:
+    """A key was rotated: the next run begins with a message that is sealed with the present one."""
+    row = Row(stage, script)
+    handle = await begin(stage)
+    await authorize(handle)
+    await handle.signal(ConnectionWorkflow.renew)
+    for _ in range(500):
+        if len([h async for h in stage.histories()]) == 2:
+            break
+        await asyncio.sleep(0.02)
+    await stage.client.get_workflow_handle(handle.id).signal(ConnectionWorkflow.token_rejected, 1)
+    await reaches(stage.client.get_workflow_handle(handle.id), lambda s: s.version == 2)
+    assert len(row.refreshes) == 1
+    assert len([h async for h in stage.histories()]) == 2
+
+
+@scenario()
+async def renewed_while_it_refreshes(stage: Stage, script: Script) -> None:
+    row, refreshing, go_on = Row(stage, script), asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: Any) -> Standing:
+        refreshing.set()
+        await go_on.wait()
+        return await row.connect()
+
+    script.set(connection_refresh=slowly)
+    handle = await begin(stage)
+    await authorize(handle)
+    await handle.signal(ConnectionWorkflow.token_rejected, 1)
+    await refreshing.wait()
+    await handle.signal(ConnectionWorkflow.renew)
+    go_on.set()
+    await reaches(stage.client.get_workflow_handle(handle.id), lambda s: s.version == 2)
+    await until(lambda: row.at.version == 2)
 
 
 async def revoke(stage: Stage) -> Any:

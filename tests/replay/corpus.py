@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.worker import Interceptor, Replayer
 
 import worker as product
+from supportly.telemetry.interceptors import interceptors
 from tests.replay.stage import CONVERTER, kind
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -68,7 +69,13 @@ def types() -> list[type[Any]]:
 
 async def broken(histories: Sequence[Recorded], workflows: Sequence[type[Any]] | None = None) -> list[str]:
     """What keeps today's workflows from going on: a line for each history that does not replay."""
-    replayer = Replayer(workflows=list(workflows or types()), workflow_runner=product.RUNNER, data_converter=CONVERTER)
+    replayer = Replayer(
+        workflows=list(workflows or types()),
+        workflow_runner=product.RUNNER,
+        data_converter=CONVERTER,
+        # Recorded without tracing and replayed with it: switching it on breaks nothing either.
+        interceptors=[one for one in interceptors(tracing=True) if isinstance(one, Interceptor)],
+    )
     names: dict[str, str] = {}
 
     async def each() -> AsyncIterator[WorkflowHistory]:

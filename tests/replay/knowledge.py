@@ -207,6 +207,21 @@ async def sync_without_a_page_for_an_hour(stage: Stage, script: Script) -> None:
     assert report.failed_streams == {"articles": "The provider gave no page for an hour."}
 
 
+def database_away() -> ApplicationError:
+    return refused("unavailable", 503, "The database is away.")
+
+
+@scenario()
+async def sync_while_the_database_is_away(stage: Stage, script: Script) -> None:
+    set_up(script)
+    script.set(
+        knowledge_open=[database_away(), opened],
+        knowledge_ingest=[database_away(), Stretch(counts=PAGE, pages=1, stream_done=True)],
+        knowledge_sample=database_away(),
+    )
+    assert (await stage.ended(await sync(stage))).state == "succeeded"
+
+
 @scenario("short")
 async def sync_that_goes_on_as_new(stage: Stage, script: Script) -> None:
     set_up(script)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.replay import connections, corpus, interactive, knowledge  # noqa: F401 (they add their scenarios)
+from tests.replay import connections, corpus, interactive, knowledge, upkeep  # noqa: F401 (they add their scenarios)
 from tests.replay.stage import SCENARIOS, Scenario, play, servers
 
 

@@ -21,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from supportly.contracts import ids
 from supportly.dev import temporal as dev
+from supportly.telemetry.interceptors import interceptors
 from tests.scripted import Script, working
 
 Server = Literal["real", "short", "skipping"]
@@ -146,11 +147,19 @@ async def servers(directory: Path) -> AsyncIterator[Callable[[Scenario], Any]]:
         if played.server == "skipping":
             # A server for each: what one leaves unfinished would keep the other's time from being skipped.
             async with await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=str(TEST_SERVER), data_converter=CONVERTER, identity=RECORDER
+                test_server_existing_path=str(TEST_SERVER),
+                data_converter=CONVERTER,
+                identity=RECORDER,
+                interceptors=interceptors(tracing=False),
             ) as env:
                 yield Stage(env.client, played.name, env)
             return
-        client = await Client.connect(server(played.server).address, data_converter=CONVERTER, identity=RECORDER)
+        client = await Client.connect(
+            server(played.server).address,
+            data_converter=CONVERTER,
+            identity=RECORDER,
+            interceptors=interceptors(tracing=False),
+        )
         yield Stage(client, played.name)
 
     try:
