@@ -64,7 +64,7 @@ def write(histories: Sequence[WorkflowHistory], scenario: str, directory: Path) 
 
 def types() -> list[type[Any]]:
     """The workflows that the worker works off."""
-    return [one for listed in product.WORKFLOWS.values() for one in listed]
+    return list(dict.fromkeys(one for listed in product.WORKFLOWS.values() for one in listed))
 
 
 async def broken(histories: Sequence[Recorded], workflows: Sequence[type[Any]] | None = None) -> list[str]:
