@@ -69,7 +69,8 @@ async def once(
             calls.db, calls.vault, *place, generation=opened.connection.generation, lease_s=LEASE_S
         )
         if marker.state == "done" and marker.result is not None:
-            return shape.model_validate_json(marker.result)
+            # Whoever wrote it may have died before the operation was told.
+            return await _told(calls, job, shape.model_validate_json(marker.result))
         if marker.state == "unknown":
             raise OutcomeUnknown("Whether this was written is not known; it is not repeated. Look at the provider.")
         if marker.state == "busy":
@@ -88,6 +89,11 @@ async def once(
             error.retryable = error.retryable or maybe
             raise
     await markers.close(calls.db, calls.vault, *place, "done", result.model_dump_json().encode())
+    return await _told(calls, job, result)
+
+
+async def _told(calls: Calls, job: Operation, result: Result) -> Result:
+    """Store the result with the operation, for whoever asks about it; a second time changes nothing."""
     await operations.finish(
         calls.db, calls.vault, job.account_id, job.operation_id, result=result.model_dump(mode="json")
     )
