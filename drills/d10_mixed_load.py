@@ -27,7 +27,7 @@ FAULTS: Final = 30
 """Ten minutes."""
 SHARE: Final = 0.7
 """Of the highest rate that was measured before."""
-MEASURED_S: Final = 10.0
+MEASURED_S: Final = 6.0
 CALLERS: Final = 16
 """Who measures the highest rate: enough to keep two cores busy."""
 ACCOUNTS: Final = 3
@@ -43,9 +43,10 @@ async def run(tally: Tally) -> None:
     """Make the tries that are left: each is a fault and the load around it."""
     async with staged(workers=2) as stage:
         traffic = await _traffic(stage, tally)
+        await traffic.learn()
         highest = await _highest(traffic)
         rate = SHARE * highest
-        load = Traffic(stage, traffic.accounts, traffic.contacts, traffic.rng, traffic.new)
+        load = Traffic(stage, traffic.accounts, traffic.contacts, traffic.rng, traffic.new, usual=traffic.usual)
         before = _memory(stage)
         async with _arriving(load, rate):
             await asyncio.sleep(EVERY_S / 4)
