@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 
 from drills.caller import Account
+from drills.grants import last_request
 from drills.stage import Stage
 from tests.providers.seeds import SEEDS
 
@@ -36,7 +37,7 @@ async def circle(stage: Stage, account: Account, provider: str) -> tuple[str, li
     """Sync from a listing that stays on its page, and then in peace; answers how it ended, and what was wrong."""
     problems: list[str] = []
     documents = await _documents(account, provider)
-    since = (await asyncio.to_thread(stage.requests, provider=provider))[-1]["n"]
+    since = await asyncio.to_thread(last_request, stage)
     fault = {"provider": provider, "replay": True, "path": NO_TOKEN, "times": -1}
     [number] = (await asyncio.to_thread(stage.control, "POST", "/faults", json=fault))["ids"]
     try:

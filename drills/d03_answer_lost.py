@@ -15,6 +15,7 @@ from typing import Any, Final
 from drills.asked import WRITINGS, Asking, Cast, Writing
 from drills.caller import Account
 from drills.drill import Drill
+from drills.grants import last_request
 from drills.stage import Stage, staged
 from drills.tally import Tally
 from supportly.dev.cast import CAST
@@ -97,7 +98,7 @@ async def _at_one_provider(
 
 
 async def _undisturbed(stage: Stage, account: Account, writing: Writing, asking: Asking) -> Usual:
-    before, since = await _held(stage, writing, asking), await _last(stage)
+    before, since = await _held(stage, writing, asking), await asyncio.to_thread(last_request, stage)
     answer = await _write(account, writing, asking)
     assert answer.error is None, f"{writing}, undisturbed: {answer}"
     sent = await asyncio.to_thread(stage.requests, provider=writing.provider, since=since)
@@ -162,12 +163,6 @@ async def _held(stage: Stage, writing: Writing, asking: Asking) -> Left:
     url = f"{stage.stack.sandbox_url}/_sandbox/{writing.provider}/records"
     answer = (await stage.http.get(url)).raise_for_status()
     return Left(len(answer.json()), answer.text.count(asking.key))
-
-
-async def _last(stage: Stage) -> int:
-    """Number of the last request that any double got."""
-    found = await asyncio.to_thread(stage.requests)
-    return found[-1]["n"] if found else 0
 
 
 DRILLS = (

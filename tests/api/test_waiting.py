@@ -221,7 +221,7 @@ def test_a_final_failure_is_answered_as_itself(hub, service, always, fault):
     assert (answer.status_code, answer.json()["code"]) == (502, "provider_error"), answer.text
     assert answer.json()["details"]["provider_status"] == fault["status"]
     assert "ada@" not in answer.text
-    assert service.control("GET", "/requests/count", params={"provider": "hubspot", "since": since}) == {"count": 1}
+    assert service.control("GET", "/requests/count", params={"provider": "hubspot", "since": since})["count"] == 1
 
 
 @pytest.mark.parametrize(
