@@ -23,7 +23,7 @@ UNTIL_KILL_S: Final = (0.02, 0.6)
 
 async def run(tally: Tally) -> None:
     """Kill, start again, and let all callers come to their end, batch by batch."""
-    async with staged() as stage:
+    async with staged(keep_logs=tally.drill) as stage:
         while tally.left:
             rng = tally.rng(tally.tries)
             notes = Notes(stage, await stage.account(), rng)

@@ -145,7 +145,7 @@ def killing(plan: Plan) -> Callable[[Tally], Coroutine[Any, Any, None]]:
     """The drill of a plan."""
 
     async def run(tally: Tally) -> None:
-        async with staged(workers=plan.workers, settings=SETTINGS) as stage:
+        async with staged(workers=plan.workers, settings=SETTINGS, keep_logs=tally.drill) as stage:
             library = Library(stage, tally)
             library.open()
             client = await stage.temporal()

@@ -179,7 +179,7 @@ async def opened(stage: Stage, count: int) -> list[Account]:
 
 async def run(tally: Tally) -> None:
     """One absence after the other, of the same accounts."""
-    async with staged(workers=WORKERS, settings=SETTINGS) as stage:
+    async with staged(workers=WORKERS, settings=SETTINGS, keep_logs=tally.drill) as stage:
         accounts = await opened(stage, FEWER if tally.quick else ACCOUNTS)
         client = await stage.temporal()
         while tally.left:

@@ -111,7 +111,7 @@ class Round:
 
 async def run(tally: Tally) -> None:
     """Round after round of syncs, until all signals are sent."""
-    async with staged(workers=WORKERS, settings=SETTINGS) as stage:
+    async with staged(workers=WORKERS, settings=SETTINGS, keep_logs=tally.drill) as stage:
         library = Library(stage, tally)
         library.open()
         while tally.left:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import signal
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from drills.caller import Account
 from supportly import temporal
 from supportly.dev.console import Report
 from supportly.dev.processes import Child, http_status
-from supportly.dev.stack import Stack
+from supportly.dev.stack import ROOT, Stack
 from supportly.settings import Settings
 from tests.caller import new_token
 
@@ -45,6 +46,7 @@ SHORT: Final = {
 """Settings that make leases and time-outs short, so that a drill waits seconds where production waits half a minute."""
 READY_S: Final = 120.0
 """How long a part may take to answer: a busy machine starts them slowly."""
+LOGS: Final = ROOT / ".cache" / "drills" / "logs"
 FIRST_ACCOUNT: Final = 1000
 """Accounts below it are the demo's."""
 
@@ -214,8 +216,11 @@ async def staged(
     bulk_workers: int = 0,
     settings: Mapping[str, str] | None = None,
     worker_script: str = "worker.py",
+    keep_logs: str = "last",
 ) -> AsyncIterator[Stage]:
     """A stack of its own in a temporary directory, stopped at the end whatever happens.
+
+    The processes' logs are kept in `.cache/drills/logs/<keep_logs>` until the next stage of that name ends.
 
     `settings` (environment variables) win over `SHORT`; `worker_script` is what worker processes run, from the
     project's directory.
@@ -238,3 +243,6 @@ async def staged(
         finally:
             await stage.http.aclose()
             await asyncio.to_thread(stack.stop)
+            kept = LOGS / keep_logs
+            await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
+            await asyncio.to_thread(shutil.copytree, stack.directory / "logs", kept)
