@@ -505,6 +505,13 @@ def timestamp(value: object) -> datetime | None:
         return None
 
 
+def integer(found: object) -> int:
+    """A number that a provider names, such as an id or a count. Raises ProviderFailure for another text."""
+    if not re.fullmatch(r"[0-9]{1,19}", str(found)):
+        raise ProviderFailure("The provider named a number that is none.")
+    return int(str(found))
+
+
 def offset(cursor: str | None) -> int:
     """The rows before a page, where an action's cursor is their number. Raises InvalidInput for another text."""
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}", cursor):

@@ -3,7 +3,7 @@
 import pytest
 
 from supportly.errors import InvalidInput, ProviderFailure
-from supportly.provider import Place, e164, next_mark, offset, timestamp
+from supportly.provider import Place, e164, integer, next_mark, offset, timestamp
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -64,3 +64,11 @@ def test_a_place_moves_or_is_refused():
 def test_what_is_no_moment_is_none(value):
     """A provider's clock may say anything; a record with such a time is a record without one."""
     assert timestamp(value) is None
+
+
+@pytest.mark.parametrize("found", ["", "x", "-1", "1.5", "²", "٣", "9" * 20, None, True, "1/../2", [1]])
+def test_a_number_that_a_provider_names_is_one(found):
+    assert integer(0) == integer("0") == 0
+    assert integer("9001") == 9001
+    with pytest.raises(ProviderFailure):
+        integer(found)

@@ -106,7 +106,7 @@ class Calendly(CalendlyNotes, CalendlyContacts, CalendlyActions, CalendlyKnowled
     def headroom(self, answer: Answer, account: str) -> Sequence[Headroom]:
         """On every answer; the window is a minute, except for bookings, whose headers may tell of another one."""
         limit, left = (answer.headers.get(f"x-ratelimit-{word}", "") for word in ("limit", "remaining"))
-        if not limit.isdigit() or not left.isdigit() or (answer.method, answer.path) == ("POST", "/invitees"):
+        if not limit.isdecimal() or not left.isdecimal() or (answer.method, answer.path) == ("POST", "/invitees"):
             return []
         return [Headroom(f"{self.id}:{account}:calls", float(limit), CALLS.window_s, float(left))]
 

@@ -147,7 +147,7 @@ class HubSpot(HubSpotContacts, HubSpotActivities, HubSpotKnowledge):
         """The ten-second window; searches carry no headers, and the daily ones are absent for OAuth apps."""
         names = ("max", "remaining", "interval-milliseconds")
         told = [answer.headers.get(f"x-hubspot-ratelimit-{name}", "") for name in names]
-        if not all(text.isdigit() for text in told):
+        if not all(text.isdecimal() for text in told):
             return []
         most, left, window = (float(text) for text in told)
         return [Headroom(f"{self.id}:{account}:calls", most, window / 1000, left)]

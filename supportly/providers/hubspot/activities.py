@@ -109,5 +109,5 @@ class HubSpotActivities(LogsActivities):
         records = [crm.contact(call.facts, row).model_dump(mode="json") for row in results(body)]
         following = crm.next_after(body, params.cursor)
         # HubSpot answers 400 past its cap, also where it named the page itself.
-        deep = following and following.isdigit() and int(following) + params.limit > crm.SEARCH_DEPTH
+        deep = following and following.isdecimal() and int(following) + params.limit > crm.SEARCH_DEPTH
         return ActionAnswer.listed(records, None if deep else following)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from supportly.contracts.contacts import Record
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.http import Answer
-from supportly.provider import FIRST_PAGE, Call, PagedParams, next_mark, timestamp
+from supportly.provider import FIRST_PAGE, Call, PagedParams, integer, next_mark, timestamp
 
 VERSION: Final = "2026-09"
 """The newest stable date version; 2026-03 still works, v1 to v4 end in 2027."""
@@ -126,7 +126,7 @@ async def page_of(
         raise InvalidInput("`cursor` is not one that this action gave.", field="params.cursor")
     ids = await linked_ids(call, contact_id, kind)
     if params.cursor is not None:
-        ids = [i for i in ids if int(i) < int(params.cursor)]
+        ids = [i for i in ids if integer(i) < integer(params.cursor)]
     shown = ids[: params.limit]
     return await read_batch(call, kind, shown, properties), shown[-1] if len(ids) > len(shown) else None
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import NotFound, ProviderFailure, UnknownChoice
 from supportly.http import Answer, segment
-from supportly.provider import Call, Place, Stream, StreamsKnowledge, absent_as_none, timestamp
+from supportly.provider import Call, Place, Stream, StreamsKnowledge, absent_as_none, integer, timestamp
 from supportly.providers.hubspot.crm import OBJECTS, SEARCH_DEPTH, VERSION, Row, next_after, page_url, results, search
 
 BLOG: Final = f"/cms/blogs/{VERSION}/posts"
@@ -151,10 +151,10 @@ def _after_search(at: Position, rows: list[Row], after: str | None) -> Position:
     if at.tie is not None:
         if after is None or not rows:
             return at.to(floor=at.floor + 1, tie=None, after=None)
-        return at.to(tie=int(rows[-1]["id"]))
+        return at.to(tie=integer(rows[-1]["id"]))
     if after is None or not rows:
         return at.to(phase="archived", after=None)
-    if not after.isdigit() or int(after) + SEARCH_PAGE <= SEARCH_DEPTH:
+    if not after.isdecimal() or int(after) + SEARCH_PAGE <= SEARCH_DEPTH:
         return at.to(after=after)
     last = _modified(rows[-1])
     return at.to(floor=last, after=None) if last > at.floor else at.to(tie=0, after=None)
@@ -162,7 +162,7 @@ def _after_search(at: Position, rows: list[Row], after: str | None) -> Position:
 
 def _modified(row: Row) -> int:
     text = str(row["properties"].get(MODIFIED) or row.get("updatedAt") or "")
-    found = timestamp(int(text) if text.isdigit() else text)
+    found = timestamp(int(text) if text.isdecimal() else text)
     if found is None:
         raise ProviderFailure("HubSpot gave a product without a modification time.")
     return round(found.timestamp() * 1000)

@@ -6,7 +6,7 @@ from typing import Any
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.http import segment
-from supportly.provider import Call, PagedParams, Provider, action, offset
+from supportly.provider import Call, PagedParams, Provider, action, integer, offset
 from supportly.providers.jira import adf, api, issues, params
 from supportly.providers.jira.api import DESK, V3, Row, array, rows_of
 
@@ -140,7 +140,7 @@ class JiraActions(Provider):
              "url": None, "raw": row}
             for row in rows
         ]  # fmt: skip
-        more = rows and start + len(rows) < int(body.get("total") or 0)
+        more = rows and start + len(rows) < integer(body.get("total") or 0)
         return ActionAnswer.listed(items, str(start + len(rows)) if more else None)
 
     @action(params=params.People, description="Users by name or shown e-mail address.", example={"query": "ada"})

@@ -15,7 +15,7 @@ from supportly.contracts.contacts import ActivityJob, Record, RecordRef
 from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, UnsupportedByProvider
 from supportly.http import segment
 from supportly.oauth import now_utc
-from supportly.provider import Call, LogsActivities
+from supportly.provider import Call, LogsActivities, integer
 from supportly.providers.jira import adf, api
 from supportly.providers.jira.api import DESK, KEY, V3, Row, rows_of
 
@@ -112,7 +112,7 @@ async def commented(call: Call, key: str) -> Row | None:
         if found := next((row for row in rows if f"[{call.marker}]" in adf.plain(row.get("body"))), None):
             return found
         start += len(rows)
-        if not rows or start >= int(body.get("total") or 0):
+        if not rows or start >= integer(body.get("total") or 0):
             return None
 
 
@@ -141,7 +141,7 @@ async def newer(call: Call, project: str, ours: Callable[[Row], bool]) -> Row | 
     query = f"project = {api.quoted(project)} ORDER BY key DESC"
     body = (await call.http.post(f"{V3}/search/jql", {"jql": query, "fields": ["created"], "maxResults": 1})).body()
     rows = rows_of(body, "issues")
-    newest = int(str(rows[0]["key"]).rpartition("-")[2]) if rows else 0
+    newest = integer(str(rows[0]["key"]).rpartition("-")[2]) if rows else 0
     keys = [f"{project}-{number}" for number in range(newest, newest + AHEAD + 1) if number]
     asked: dict[str, Any] = {"issueIdsOrKeys": keys, "fields": ["labels", "description"]}
     found = rows_of((await call.http.post(f"{V3}/issue/bulkfetch", asked)).body(), "issues")

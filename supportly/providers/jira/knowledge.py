@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
 from supportly.errors import InvalidInput, NotFound, UnknownChoice
 from supportly.http import segment
-from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, timestamp
+from supportly.provider import Call, Stream, StreamsKnowledge, absent_as_none, integer, timestamp
 from supportly.providers.jira import adf, api
 from supportly.providers.jira.api import PROJECT, V3, Row, rows_of
 from supportly.providers.jira.issues import COMMENTS
@@ -129,7 +129,7 @@ async def _comments(call: Call, row: Row, fields: Row) -> list[Row]:
     """Comments that everybody may read who sees the issue: none that is restricted, or internal to a desk."""
     held: dict[str, Any] = fields.get("comment") or {}
     found: list[Row] = list(held.get("comments") or [])
-    while len(found) < int(held.get("total") or 0):
+    while len(found) < integer(held.get("total") or 0):
         asked = {"startAt": len(found), "maxResults": COMMENTS, "orderBy": "created"}
         rows = rows_of((await call.http.get(f"{V3}/issue/{segment(row['id'])}/comment", asked)).body(), "comments")
         if not rows:

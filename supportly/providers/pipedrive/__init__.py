@@ -131,7 +131,7 @@ class Pipedrive(PipedrivePersons, PipedriveActivities, PipedriveKnowledge):
             (("tokens", DAY.total_seconds()), "x-daily-ratelimit-token-", ("limit", "remaining")),
         ):
             limit, left = (answer.headers.get(prefix + word, "") for word in words)
-            if limit.isdigit() and left.isdigit():
+            if limit.isdecimal() and left.isdecimal():
                 found.append(Headroom(own + bucket, float(limit), float(window), float(left)))
         return found
 
@@ -158,7 +158,7 @@ class Pipedrive(PipedrivePersons, PipedriveActivities, PipedriveKnowledge):
             return None
         left = answer.headers.get("x-ratelimit-remaining", "0")
         daily = answer.headers.get("x-daily-ratelimit-token-remaining", "")
-        if daily == "0" or (left.isdigit() and int(left) > 0):
+        if daily == "0" or (left.isdecimal() and int(left) > 0):
             return _until_midnight(answer.date)
         return float(BURST[1])
 
@@ -171,7 +171,7 @@ def _tokens(method: str, path: str, *, search: bool) -> int:
     elif method != "GET":
         kind = "delete" if method == "DELETE" else "write"
     else:
-        kind = "single" if last.isdigit() or last == "me" else "list"
+        kind = "single" if last.isdecimal() or last == "me" else "list"
     return COSTS[kind] * (1 if path.startswith(V2) else 2)
 
 

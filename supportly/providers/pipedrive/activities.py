@@ -13,7 +13,7 @@ from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, Record, RecordRef
 from supportly.errors import InvalidInput, ProviderFailure, UnsupportedByProvider
 from supportly.oauth import now_utc
-from supportly.provider import Call, LogsActivities, PagedParams, action, offset
+from supportly.provider import Call, LogsActivities, PagedParams, action, integer, offset
 from supportly.providers.pipedrive import api
 from supportly.providers.pipedrive.api import IDS, V1, V2, Row, row_of, rows_of
 
@@ -62,19 +62,21 @@ class PipedriveActivities(LogsActivities):
             raise UnsupportedByProvider("Pipedrive logs on the person; leave `target` out.", field="target")
         # Both bodies are HTML, the content is not.
         body = html.escape(f"{job.content}\n\n[{call.marker}]", quote=False).replace("\n", "<br>")
+        wanted: dict[str, Any]
         if job.kind == "note":
-            made = row_of((await call.http.post(f"{V1}/notes", {"content": body, "person_id": int(record.id)})).body())
+            wanted = {"content": body, "person_id": integer(record.id)}
+            made = row_of((await call.http.post(f"{V1}/notes", wanted)).body())
             return RecordRef(id=str(made["id"]), url=record.url)
         kind = call.settings.call_type if job.kind == "call" else call.settings.task_type
         due = now_utc() + (TASK_DUE if job.kind == "task" else timedelta())
-        wanted: dict[str, Any] = {
+        wanted = {
             "subject": job.content.strip().partition("\n")[0][:TITLE],
             "type": kind,
             "done": job.kind == "call",
             "due_date": due.date().isoformat(),
             "note": body,
             # `person_id` is read-only here, although the published contract lists it (reported, August 2026).
-            "participants": [{"person_id": int(record.id), "primary": True}],
+            "participants": [{"person_id": integer(record.id), "primary": True}],
         }
         if owner := call.settings.owner_id:
             wanted["owner_id"] = owner

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from supportly.contracts.contacts import Record
 from supportly.errors import ProviderFailure
-from supportly.provider import SAME_PAGE, Call, next_mark, timestamp
+from supportly.provider import SAME_PAGE, Call, integer, next_mark, timestamp
 
 V1: Final = "/api/v1"
 V2: Final = "/api/v2"
@@ -48,7 +48,7 @@ def next_start(body: Mapping[str, Any], start: int) -> int | None:
     if not told.get("more_items_in_collection"):
         return None
     following = told.get("next_start")
-    following = int(told["start"]) + int(told["limit"]) if following is None else int(following)
+    following = integer(told.get("start")) + integer(told.get("limit")) if following is None else integer(following)
     if following <= start:
         raise ProviderFailure(SAME_PAGE)
     return following

@@ -13,7 +13,7 @@ from pydantic import Field
 from supportly.contracts.contacts import Contact, Record
 from supportly.errors import InvalidInput
 from supportly.http import segment
-from supportly.provider import Call, ProviderSettings, WritesContacts, absent_as_none, e164
+from supportly.provider import Call, ProviderSettings, WritesContacts, absent_as_none, e164, integer
 from supportly.providers.pipedrive import api
 from supportly.providers.pipedrive.api import IDS, V1, V2, Row, row_of, rows_of
 
@@ -188,8 +188,8 @@ class PipedrivePersons(WritesContacts):
         hits = [hit["item"] for hit in rows_of((await call.http.get(f"{V2}/organizations/search", asked)).body())]
         for row in hits or await api.newest(call, "organizations"):
             if str(row.get("name") or "").casefold() == name.casefold():
-                return int(row["id"])
-        return int(row_of((await call.http.post(f"{V2}/organizations", {"name": name})).body())["id"])
+                return integer(row["id"])
+        return integer(row_of((await call.http.post(f"{V2}/organizations", {"name": name})).body())["id"])
 
     def parts(self, call: Call, record: Record) -> Mapping[str, Awaitable[Any]]:
         """Deals, notes with calls and tasks, and the organization."""

@@ -255,7 +255,7 @@ def chosen(field: str, given: int | str | None, setting: str, default: str | Non
     found = given if given is not None else default
     if found is None or found == "":
         raise InvalidInput(f"Name `{field}`, or set `{setting}` in the settings.", field=field)
-    return int(found) if str(found).isdigit() else found
+    return int(found) if str(found).isdecimal() else found
 
 
 def _answered(bookings: Sequence[dict[str, Any]]) -> ActionAnswer:

@@ -136,7 +136,7 @@ def next_offset(body: Mapping[str, Any], page: int, limit: int, depth: int) -> s
 def query_number(url: object, name: str) -> int | None:
     """The number under `name` in the query of an address."""
     found = parse_qs(urlsplit(str(url)).query).get(name, [""])[0]
-    return int(found) if found.isdigit() else None
+    return int(found) if found.isdecimal() else None
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

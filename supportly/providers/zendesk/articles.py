@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from supportly.contracts.knowledge import Document, RecordFailure, StreamPage
+from supportly.errors import ProviderFailure
 from supportly.http import Answer, segment
 from supportly.oauth import now_utc
-from supportly.provider import Call, absent_as_none, timestamp
+from supportly.provider import Call, absent_as_none, integer, timestamp
 from supportly.providers.zendesk.api import SIZE, Row, after, looping, pages, query_number, rows, some, unless_gone
 
 ROOT: Final = "/help_center"
+EXPORT: Final = re.compile(
+    r"https://[\w.-]+/api/v2/help_center/([\w-]+/)?incremental/articles(\.json)?\?[^#\s]*", re.ASCII
+)
+"""A page of the export, as `next_page` names it."""
 EXPORT_PAGE: Final = 1_000
 """Most articles on a page of the incremental list: a full page that leads nowhere is a loop, a shorter one the end."""
 OVERLAP: Final = timedelta(minutes=1)
@@ -44,13 +50,15 @@ async def changed(call: Call, at: Row, since: str | None) -> StreamPage:
     """A page of what changed since the checkpoint (epoch seconds). A vote counts as a change."""
     since_s = int(since or 0)
     start = int(at.get("from") or max(0, since_s - OVERLAP.seconds))
-    url = at.get("url") or f"{ROOT}/incremental/articles?start_time={start}"
+    url = str(at.get("url") or f"{ROOT}/incremental/articles?start_time={start}")
+    if "url" in at and not EXPORT.fullmatch(url):
+        raise ProviderFailure("Zendesk named a next page that is not its own; it was not asked for.", sent=False)
     answer = await absent_as_none(call.http.get(url + ("" if "include=" in url else "&include=translations")))
     if answer is None:
         return StreamPage(checkpoint=str(since_s))
     body = answer.body()
     # A list without changes answers `end_time: 1`; going back would mean to read everything again.
-    page = StreamPage(checkpoint=str(max(since_s, int(body.get("end_time") or 0))))
+    page = StreamPage(checkpoint=str(max(since_s, integer(body.get("end_time") or 0))))
     following, onward = body.get("next_page"), None
     if following:
         moved = query_number(following, "start_time")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from supportly.contracts.contacts import Contact, Record
 from supportly.errors import ProviderFailure, UnsupportedByProvider
 from supportly.http import segment
-from supportly.provider import Call, WritesContacts, absent_as_none
+from supportly.provider import Call, WritesContacts, absent_as_none, integer
 from supportly.providers.zendesk.api import (
     Row,
     agent_url,
@@ -260,7 +260,7 @@ def _custom(known: Row | None, value: str) -> tuple[str, str]:
 async def _find_organization(call: Call, name: str) -> int | None:
     """The id of the organization with exactly this name; Zendesk's own upsert does not match by name."""
     found = rows((await call.http.get("/organizations/search", {"name": name})).body(), "organizations")
-    return next((int(row["id"]) for row in found if str(row.get("name")).casefold() == name.casefold()), None)
+    return next((integer(row["id"]) for row in found if str(row.get("name")).casefold() == name.casefold()), None)
 
 
 async def _new_organization(call: Call, name: str) -> int:
@@ -273,4 +273,4 @@ async def _new_organization(call: Call, name: str) -> int:
                 return there
             error.retryable, error.retry_after = True, INDEX_LAG_S
         raise
-    return int(made["id"])
+    return integer(made["id"])

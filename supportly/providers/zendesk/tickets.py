@@ -9,7 +9,7 @@ from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, Record, RecordRef
 from supportly.errors import InvalidInput, NotFound, OutcomeUnknown, UnsupportedByProvider
 from supportly.http import segment
-from supportly.provider import Call, LogsActivities, action
+from supportly.provider import Call, LogsActivities, action, integer
 from supportly.providers.zendesk.api import (
     NUMBER,
     SEARCH_DEPTH,
@@ -69,7 +69,7 @@ class ZendeskTickets(LogsActivities):
             await call.http.put(f"/tickets/{segment(known)}", {"ticket": change})
             return ticket_ref(call, known)
         new: Row = {
-            "requester_id": int(record.id),
+            "requester_id": integer(record.id),
             "subject": job.content.strip().partition("\n")[0][:SUBJECT] or job.kind.capitalize(),
             "comment": body,
             "tags": [TAG, CALL_TAG] if job.kind == "call" else [TAG],
