@@ -27,7 +27,7 @@ from drills.tally import Tally
 from supportly.dev.processes import Child
 
 GRACE_S: Final = float(SHORT["SUPPORTLY_GRACEFUL_SHUTDOWN_S"])
-LATE_S: Final = 5.0
+LATE_S: Final = 10.0
 """On top of the grace: the time in which an interpreter closes its connections and ends, on a busy machine."""
 WORKERS: Final = 2
 CALLERS: Final = 6
