@@ -97,10 +97,12 @@ def _note(tally: Tally, verdicts: dict[Place, Verdict]) -> None:
     good = Counter(v.outcome for v in verdicts.values() if not v.lost and not v.doubled)
     for outcome, tries in good.items():
         tally.add(outcome, tries=tries)
+    lives: dict[str, str] = dict(tally.facts.get("lives", {}))
     for at in sorted({v.at for v in verdicts.values()}):
         here = [v.lives for v in verdicts.values() if v.at == at]
-        lived, of = tally.facts.get(at, (0, 0))
-        tally.note(**{at: (lived + sum(here), of + len(here))})
+        lived, of = map(int, lives.get(at, "0 of 0").split(" of "))
+        lives[at] = f"{lived + sum(here)} of {of + len(here)}"
+    tally.note(lives=lives)
     for verdict in verdicts.values():
         if verdict.lost or verdict.doubled:
             cause = verdict.lost or f"{verdict.outcome}: its refresh token was sent twice"

@@ -111,11 +111,18 @@ async def _refreshed(stage: Stage, before: dict[Place, Held], chosen: list[Place
 
 
 async def _roll(stage: Stage, *names: str) -> None:
-    """Give the ring to every process, one after the other, as an operator does."""
+    """Give the ring to every process, one worker after the other, as an operator does."""
     stage.configure(SUPPORTLY_KEYS=ring(*names))
+    await asyncio.gather(_workers(stage), _api(stage))
+
+
+async def _workers(stage: Stage) -> None:
     for number in (1, 2):
         stage.worker(number).ask_to_stop()
         await stage.start_worker(number)
+
+
+async def _api(stage: Stage) -> None:
     stage.kill_api()
     await stage.start_api()
 
