@@ -27,7 +27,7 @@ class ActionActivities:
         provider = self.calls.provider(job.provider)
         action = provider.actions.get(job.action)
         reads = action is None or not action.writes
-        with translated(patience_s=READ_PATIENCE_S if reads else None):
+        with translated(patience_s=READ_PATIENCE_S if reads else None, paced=True):
             if action is None:
                 raise UnknownChoice(
                     f"{provider.title} has no action `{job.action}`.", field="action", allowed=list(provider.actions)

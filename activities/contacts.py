@@ -54,7 +54,7 @@ class ContactActivities:
     @activity.defn(name="contact_lookup")
     async def lookup(self, job: LookupJob) -> Lookup:
         """Everything the provider knows about a contact; parts that fail are named, the others stay."""
-        with translated(patience_s=READ_PATIENCE_S):
+        with translated(patience_s=READ_PATIENCE_S, paced=True):
             # Supportly and our database are asked side by side: somebody waits.
             asking = asyncio.create_task(self.platform.contact(job.account_id, job.contact_id))
             # Whatever it ends with is heard, also when the connection's failure came first.
@@ -96,7 +96,7 @@ class ContactActivities:
     @activity.defn(name="contact_sync")
     async def sync(self, job: SyncJob) -> SyncResult:
         """Create or update the contact's record; a dry run answers the plan and writes nothing."""
-        with translated():
+        with translated(paced=True):
             contact = await self.platform.contact(job.account_id, job.contact_id)
             place = (job.account_id, job.provider)
             async with self.calls.open(*place, "sync", contact_id=job.contact_id, lease_s=LEASE_S) as opened:
@@ -199,7 +199,7 @@ class ContactActivities:
     @activity.defn(name="contact_log")
     async def log(self, job: ActivityJob) -> ActivityResult:
         """Log one note, call or task, exactly once however often this is attempted."""
-        with translated():
+        with translated(paced=True):
             contact = await self.platform.contact(job.account_id, job.contact_id)
 
             async def write(opened: OpenCall, *, look_first: bool) -> ActivityResult:

@@ -23,9 +23,9 @@ from supportly.errors import AnswerTooLarge, SupportlyError
 LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
 FIRST_PAUSE_S: Final = 1.0
-"""Between a first failure and the second try, as in the workflows' retry policy; it doubles from try to try."""
-MOST_DOUBLINGS: Final = 12
-"""An hour, which is the longest pause."""
+"""Between a first failure and the second try."""
+LONGEST_BACKOFF_S: Final = 300.0
+"""A provider that fails for hours is asked every five minutes."""
 HEARTBEAT_S: Final = 5.0
 """Also while a slow provider is awaited; workflows miss a dead worker after some twenty seconds."""
 READ_PATIENCE_S: Final = 15.0
@@ -35,16 +35,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def to_temporal(error: SupportlyError, *, patience_s: float | None = None, attempt: int = 1) -> ApplicationError:
+def to_temporal(
+    error: SupportlyError, *, patience_s: float | None = None, tried_s: float | None = None
+) -> ApplicationError:
     """The error as Temporal carries it: its code is the type, its payload the details.
 
-    With `patience_s`, a pause that is longer than it makes the error final. A provider that names a short pause at
-    every `attempt`, or none, is asked more and more rarely all the same.
+    With `patience_s`, a pause that is longer than it makes the error final. With `tried_s`, the seconds for which this
+    has been tried, the next try is as long away again, which doubles the pauses: also where a provider names a short
+    one every time, or none. Attempts are not counted, since many only wait for a lease or a token.
     """
-    pause = error.retry_after
-    if pause is not None and "provider_status" in error.details:
-        pause = max(pause, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
-    impatient = patience_s is not None and pause is not None and pause > patience_s
+    said = pause = error.retry_after
+    if tried_s is not None and error.retryable and (said is None or "provider_status" in error.details):
+        pause = max(said or 0.0, min(max(tried_s, FIRST_PAUSE_S), LONGEST_BACKOFF_S))
+    impatient = patience_s is not None and said is not None and said > patience_s
     return ApplicationError(
         error.message,
         error.payload(),
@@ -55,13 +58,19 @@ def to_temporal(error: SupportlyError, *, patience_s: float | None = None, attem
 
 
 @contextmanager
-def translated(*, patience_s: float | None = None) -> Iterator[None]:
-    """Whatever an activity raises leaves it as an ApplicationError; an unforeseen one loses its text."""
+def translated(*, patience_s: float | None = None, paced: bool = False) -> Iterator[None]:
+    """Whatever an activity raises leaves it as an ApplicationError; an unforeseen one loses its text.
+
+    `paced`: the pauses between tries are ours to choose and not the retry policy's (see `to_temporal`).
+    """
     try:
         yield
     except SupportlyError as error:
-        attempt = activity.info().attempt if activity.in_activity() else 1
-        raise to_temporal(error, patience_s=patience_s, attempt=attempt) from None
+        tried_s = None
+        if paced and activity.in_activity():
+            info = activity.info()  # both times by the server's clock
+            tried_s = (info.started_time - info.scheduled_time).total_seconds()
+        raise to_temporal(error, patience_s=patience_s, tried_s=tried_s) from None
     except CannotOpen as error:
         raise ApplicationError(str(error), type="cannot_open", non_retryable=True) from None
     except ApplicationError:

@@ -12,6 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
+
 from drills.asked import WRITINGS, Asking, Cast, Writing
 from drills.caller import Account
 from drills.drill import Drill
@@ -115,12 +117,17 @@ async def _try(stage: Stage, account: Account, tally: Tally, writing: Writing, a
         "ids"
     ]
     headers = {"Idempotency-Key": str(uuid.UUID(int=rng.getrandbits(128)))}
-    answer = await _write(account, writing, asking, headers)
-    again = await _write(account, writing, asking, headers)
+    where = f"{writing.provider} {writing.name}, write {nth + 1} of {usual.requests} lost {times} times"
+    try:
+        answer = await _write(account, writing, asking, headers)
+        again = await _write(account, writing, asking, headers)
+    except (TimeoutError, httpx.TransportError) as error:
+        await asyncio.to_thread(stage.control, "DELETE", "/faults", params={"id": number})
+        tally.add("no_end", lost=1, cause=f"{where}: {type(error).__name__}: {error}")
+        return
     armed = {f["id"]: f for f in await asyncio.to_thread(stage.control, "GET", "/faults")}
     await asyncio.to_thread(stage.control, "DELETE", "/faults", params={"id": number})
     left = (await _held(stage, writing, asking)).since(before)
-    where = f"{writing.provider} {writing.name}, write {nth + 1} of {usual.requests} lost {times} times"
     tally.add(**_verdict(writing, usual.left, left, answer, again, where, armed[number]["hits"]))
 
 

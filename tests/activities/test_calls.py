@@ -166,13 +166,31 @@ def test_an_error_becomes_temporals():
 
 
 @pytest.mark.parametrize(
-    ("said", "attempt", "pause"), [(0.0, 1, 1), (2.0, 1, 2), (2.0, 2, 2), (2.0, 5, 16), (90.0, 5, 90)]
+    ("said", "tried_s", "pause"),
+    [
+        (0.0, 0, 1),
+        (2.0, 0, 2),
+        (2.0, 1, 2),
+        (2.0, 16, 16),
+        (90.0, 16, 90),
+        (None, 0, 1),
+        (None, 40, 40),
+        (None, 9e4, 300),
+    ],
 )
-def test_a_provider_is_not_asked_sooner_than_it_says_nor_as_often_as_it_says_so(said, attempt, pause):
-    refused = Throttled("m", retry_after=said, details={"provider_status": 429})
-    assert to_temporal(refused, attempt=attempt).next_retry_delay == timedelta(seconds=pause)
+def test_a_provider_is_not_asked_sooner_than_it_says_nor_as_often_as_it_says_so(said, tried_s, pause):
+    for failed in (
+        Throttled("m", retry_after=said, details={"provider_status": 429}),
+        ProviderFailure("m", provider_status=503, transient=True, retry_after=said),
+    ):
+        assert to_temporal(failed, tried_s=tried_s).next_retry_delay == timedelta(seconds=pause)
+        # Where the retry policy decides, only what the provider said is passed on.
+        passed_on = timedelta(seconds=said) if said is not None else None
+        assert to_temporal(failed).next_retry_delay == passed_on
     # Our own budget and a refresh under way know exactly when it is worth asking again.
-    assert to_temporal(Throttled("m", retry_after=said), attempt=attempt).next_retry_delay == timedelta(seconds=said)
+    own = Throttled("m", retry_after=0.2)
+    assert to_temporal(own, tried_s=tried_s).next_retry_delay == timedelta(seconds=0.2)
+    assert to_temporal(NotFound("m"), tried_s=tried_s).next_retry_delay is None
 
 
 @pytest.mark.parametrize("kind", [Throttled, ProviderFailure, Unavailable])

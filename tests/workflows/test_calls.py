@@ -14,7 +14,7 @@ from activities.failures import translated
 from api.errors import from_temporal
 from supportly.contracts import ids
 from supportly.contracts.contacts import ActivityJob, ActivityResult, Lookup, LookupJob, RecordRef
-from supportly.errors import ProviderFailure, ProviderTimeout, Throttled
+from supportly.errors import ProviderFailure, ProviderTimeout, Throttled, Unavailable
 from workflows.calls import READ_LIFE
 from workflows.contact_activity import ContactActivity
 from workflows.contact_lookup import ContactLookup
@@ -26,25 +26,27 @@ A_MINUTE_S = READ_LIFE.total_seconds()
 class Weather:
     """The activities of a lookup and a note, at a provider that fails `times` times; -1: always."""
 
-    def __init__(self, error, times=-1):
-        self.error, self.times = error, times
+    def __init__(self, error, times=-1, before=()):
+        self.error, self.times, self.before = error, times, before
         self.asked: list[float] = []
 
     def ask(self):
         # By the clock of the test server: ours stands still while it skips.
         self.asked.append(activity.info().started_time.timestamp())
-        if self.times < 0 or len(self.asked) <= self.times:
+        if len(self.asked) <= len(self.before):
+            raise self.before[len(self.asked) - 1]
+        if self.times < 0 or len(self.asked) - len(self.before) <= self.times:
             raise self.error
 
     @activity.defn(name="contact_lookup")
     async def lookup(self, job: LookupJob) -> Lookup:
-        with translated(patience_s=15):
+        with translated(patience_s=15, paced=True):
             self.ask()
         return Lookup(provider=job.provider, contact_id=job.contact_id)
 
     @activity.defn(name="contact_log")
     async def log(self, job: ActivityJob) -> ActivityResult:
-        with translated():
+        with translated(paced=True):
             self.ask()
         return ActivityResult(
             provider=job.provider,
@@ -102,3 +104,12 @@ async def test_a_write_goes_on_through_an_outage_of_hours():
     told = await run(weather, ContactActivity, NOTE)
     assert told.record.id == "1"
     assert weather.asked[-1] - weather.asked[0] > 3600
+
+
+async def test_what_only_waited_does_not_make_the_next_pause_longer():
+    """Sixty tries in half a minute find the record claimed by another; then the provider's connection breaks once."""
+    busy = Unavailable("Another sync is creating this record right now.", retry_after=0.5)
+    weather = Weather(ProviderFailure("broke", transient=True), times=1, before=[busy] * 60)
+    told = await run(weather, ContactActivity, NOTE)
+    assert told.record.id == "1"
+    assert weather.asked[-1] - weather.asked[-2] < 60
