@@ -56,6 +56,8 @@ where started_at > to_timestamp(%s) order by started_at
 """
 RUNNING: Final = "select count(*) from sync_runs where state = 'running'"
 
+UNDER_WAY: Final = "WorkflowType = 'KnowledgeSync' and ExecutionStatus = 'Running'"
+
 
 @dataclass
 class Absence:
@@ -78,8 +80,7 @@ class Absence:
     async def run(self) -> None:
         """Leave, let the day pass, come back, and count."""
         rng = self.tally.rng(self.tally.tries)
-        for number in range(1, WORKERS + 1):
-            self.stage.kill_worker(number)
+        await self._everybody_leaves()
         await self._day_passes()
         if rng.random() < 0.5:
             self.stage.kill_temporal()
@@ -87,13 +88,27 @@ class Absence:
         before = self.stage.requests()[-1]["n"]
         due = await self._due()
         back = time.time()
-        await asyncio.gather(*(self.stage.start_worker(number) for number in range(1, WORKERS + 1)))
+        await self._everybody_comes()
         await self._settled(back)
         damage = self._judged(back, due)
         refused = self._requests(before)
         for provider, count in refused.items():
             damage.add(f"refused by {provider} as too many", 0, count)
         self.tally.add("caught up", **damage.noted())
+
+    async def _everybody_leaves(self) -> None:
+        """Kill all workers while no sync is under way: one that is would be gone on with, and no late run begin."""
+        while True:
+            await reached(lambda: self.stage.rows(RUNNING) == [(0,)], seconds=SETTLES_S, every=0.5)
+            for number in range(1, WORKERS + 1):
+                self.stage.kill_worker(number)
+            # The clock goes on, and an occurrence of just now may have begun one.
+            if not (await self.client.count_workflows(UNDER_WAY)).count:
+                return
+            await self._everybody_comes()
+
+    async def _everybody_comes(self) -> None:
+        await asyncio.gather(*(self.stage.start_worker(number) for number in range(1, WORKERS + 1)))
 
     async def _day_passes(self) -> None:
         now = datetime.now(UTC)
@@ -102,7 +117,6 @@ class Absence:
         self.stage.change(AGED)
         for provider in PROVIDER_IDS:
             self.stage.control("POST", f"/{provider}/expire")
-
         for place in self.places:
             await self._waiting(place)
 
