@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,18 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def house(postgres: Postgres) -> Iterator[House]:
-    with tempfile.TemporaryDirectory(prefix="spl-proofs-") as made:
-        yield from _house(Path(made), postgres)
+    with tempfile.TemporaryDirectory(prefix="spl-proofs-") as made, open_house(Path(made), postgres) as opened:
+        yield opened
 
 
-def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
+@contextmanager
+def open_house(
+    directory: Path, postgres: Postgres, *, secrets: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[House]:
+    """A house in `directory`. `secrets` are the providers' client secrets by provider, `settings` win over the usual.
+
+    A name in capitals is an environment variable of its own.
+    """
     temporal = Temporal.start(directory / "temporal", ui=False)
     app, port, api_port = create_app(rate_limits=False), free_port(), free_port()
     server = sandbox_server(app, "127.0.0.1", port)
@@ -131,12 +139,18 @@ def _house(directory: Path, postgres: Postgres) -> Iterator[House]:
         "events_url": f"{sandbox_url}/_receiver/events",
         "events_secrets": app.doubles["receiver"].settings["secret"],
         "refined_model": "off",
+        **{name: value for name, value in settings.items() if name.islower()},
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SUPPORTLY_", "TEMPORAL_"))}
     env |= {f"SUPPORTLY_{name.upper()}": value for name, value in chosen.items()}
+    env |= {name: value for name, value in settings.items() if name.isupper()}
     for provider in BY_ID:
+        secret = (secrets or {}).get(provider, f"sandbox-{provider}-secret")
+        app.doubles[provider].configure({"client_secret": secret})
         env[f"SUPPORTLY_{provider.upper()}_CLIENT_ID"] = f"sandbox-{provider}-client"
-        env[f"SUPPORTLY_{provider.upper()}_CLIENT_SECRET"] = f"sandbox-{provider}-secret"
+        env[f"SUPPORTLY_{provider.upper()}_CLIENT_SECRET"] = secret
+    app.doubles["supportly"].configure({"api_token": chosen["supportly_api_token"]})
+    app.doubles["receiver"].configure({"secret": chosen["events_secrets"]})
     command = [sys.executable, "-m", "api", "--port", str(api_port)]
     api = Child("api", command, log=directory / "api.log", env=env, cwd=ROOT)
     house = House(directory, Settings(**chosen), env, postgres, temporal, app, f"http://127.0.0.1:{api_port}")

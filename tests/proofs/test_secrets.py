@@ -7,11 +7,9 @@ import json
 import uuid
 
 import pytest
-from google.protobuf.message import Message
 from sqlalchemy import create_engine, text
-from temporalio.api.common.v1 import Payload
 
-from supportly import temporal
+from tests.proofs.histories import decrypted
 
 BOOKKEEPING = {
     "seq", "attempt", "activity_id", "activity_type", "complete_time", "backoff", "original_schedule_time",
@@ -87,39 +85,6 @@ def issued(house) -> set[str]:
     return {*double.access_tokens, *double.refresh_tokens, *double.codes, *verifiers, double.settings["client_secret"]}
 
 
-def payloads(message: Message):
-    """All payloads inside a protobuf message, however deep."""
-    if isinstance(message, Payload):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            items = [one for one in value.values() if isinstance(one, Message)]
-        else:
-            items = value if field.is_repeated else [value]
-        for one in items:
-            yield from payloads(one)
-
-
-async def decrypted(house, account) -> tuple[str, int, set[str]]:
-    """The histories of an account in the clear, how many there are, and what in them was never encrypted."""
-    client = await temporal.connect(house.settings)
-    codec = client.data_converter.payload_codec
-    texts, plain_ones = [], set()
-    workflows = [run async for run in client.list_workflows(f'SupportlyAccount = "{account.id}"')]
-    for run in workflows:
-        history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
-        for event in history.events:
-            texts.append(str(event))
-            for payload in payloads(event):
-                if payload.metadata["encoding"] != temporal.ENCODING:
-                    plain_ones.add(payload.data.decode())
-                texts += [plain.data.decode("utf-8", "replace") for plain in await codec.decode([payload])]
-    return "\n".join(texts), len(workflows), plain_ones
-
-
 async def test_planted_markers_are_found_nowhere(house, account, plant, eventually, figure):
     fields, word = plant
     contact, _ = account.contact("hubspot", **fields)
@@ -151,7 +116,7 @@ async def test_planted_markers_are_found_nowhere(house, account, plant, eventual
     assert word.encode() not in raw
 
     # Histories, decrypted: contact data is there, so we really look inside; secrets are not.
-    clear, histories, in_the_clear = await decrypted(house, account)
+    clear, histories, in_the_clear = await decrypted(house, account.id)
     assert histories >= 8
     # The search attributes, and the SDK's own book-keeping of local activities: names, numbers and times.
     attributes = {f'"{account.id}"', '"hubspot"'}
