@@ -1,15 +1,18 @@
 """Two builds of the worker side by side: what runs on the old one ends there, what begins now begins on the new one."""
 
 import asyncio
+import re
 import subprocess
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from temporalio import workflow
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 
@@ -25,6 +28,7 @@ from workflows.connection import ConnectionWorkflow
 from workflows.contact_activity import ContactActivity
 
 DEPLOYMENT = "supportly"
+DOCS = Path(__file__).parents[2] / "docs" / "changing-workflows.md"
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +175,6 @@ def test_a_build_has_a_name():
 
 def test_every_queue_says_whether_its_runs_move():
     assert product.ON_A_NEW_BUILD.keys() == product.WORKFLOWS.keys()
+    words = {VersioningBehavior.PINNED: "end where they began", VersioningBehavior.AUTO_UPGRADE: "move"}
+    told = dict(re.findall(r"^\| `(\w+)` \| .* \| ([\w ]+) \|$", DOCS.read_text(), re.MULTILINE))
+    assert told == {queue: words[behaviour] for queue, behaviour in product.ON_A_NEW_BUILD.items()}
