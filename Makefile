@@ -18,9 +18,11 @@ TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 DRILLS_ARGS ?=
 BROWSER_ARGS ?=
+SBOM ?= .cache/sbom.json
+SBOM_ARGS ?=
 UV ?= uv
 
-.PHONY: help setup up demo test coverage browser screenshots proofs drills bench histories check format site docs lock clean
+.PHONY: help setup up demo test coverage browser screenshots proofs drills bench histories check format site sbom docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -80,6 +82,10 @@ format: setup ## Format the code and mend what ruff can mend
 
 site: setup ## Build the docs as a site into .cache/site; links and anchors are checked
 	@NO_MKDOCS_2_WARNING=1 exec $(BIN)/mkdocs build --strict --quiet
+
+sbom: setup ## Write what is installed, as a CycloneDX SBOM, to .cache/sbom.json (SBOM=/path/to/another)
+	@mkdir -p "$(dir $(SBOM))"
+	@exec $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible $(SBOM_ARGS) -o "$(SBOM)" $(BIN)/python
 
 docs: setup ## Write docs/providers.md anew from the providers' own files
 	@exec $(BIN)/python -m supportly.dev.pages
