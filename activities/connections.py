@@ -209,7 +209,8 @@ class ConnectionActivities:
         """Refresh once from `from_version`, within the fence. Answers how the connection stands afterwards."""
         async with attempting():
             try:
-                standing, outcome = await self._fenced(job)
+                # With an intent committed, and later a token in hand, what Temporal thinks of the attempt comes last.
+                standing, outcome = await to_the_end(self._fenced(job))
             except SupportlyError as error:
                 metrics.REFRESHES.labels(job.provider, error.own_code).inc()
                 raise
@@ -242,10 +243,7 @@ class ConnectionActivities:
         elif reason := self._unsafe(provider, connection):
             standing = await self._reconnect(connection, attempt, reason)
         else:
-            # From here on a token may be in hand: what Temporal thinks of the attempt comes after it is stored.
-            standing = await to_the_end(
-                self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
-            )
+            standing = await self._refresh(provider, connection, attempt, after_rejection=job.after_rejection)
         return standing, _outcome(standing, job.from_version)
 
     @staticmethod
@@ -268,6 +266,8 @@ class ConnectionActivities:
         ends = began + deadline
         old = connections.open_tokens(self.vault, connection)
         if not await connections.lease_alive(self.db, account_id, name, attempt=attempt, needed_s=1.0):
+            # Nobody has to wonder what became of it.
+            await connections.end_attempt(self.db, account_id, name, attempt=attempt)
             raise RefreshBusy("This refresh lost its lease before it was sent.", retry_after=1.0)
 
         def in_time() -> None:

@@ -351,3 +351,46 @@ async def test_a_code_that_was_sent_is_kept_though_the_attempt_is_given_up(world
         await attempt
     assert (await world.activities.exchange(job)).state == "connected"
     assert world.token_requests == 1
+
+
+async def test_an_attempt_that_is_given_up_after_its_intent_leaves_no_riddle(make_world, monkeypatch):
+    """Nothing was sent yet. An intent that nobody finishes would cost a connection whose tokens must not be reused."""
+    world = make_world(rotation="single_use_with_reuse_detection")
+    await world.connect()
+    real, committed = connections.begin_refresh, asyncio.Event()
+
+    async def slow(*args, **options):
+        found = await real(*args, **options)
+        committed.set()
+        await asyncio.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(connections, "begin_refresh", slow)
+    attempt = asyncio.create_task(world.refresh(1))
+    await committed.wait()
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    monkeypatch.setattr(connections, "begin_refresh", real)
+    assert (await world.refresh(1)).version == 2
+    row = await world.row()
+    assert (row.state, row.version, row.lost_attempts) == ("connected", 2, 0)
+
+
+async def test_an_attempt_that_wakes_after_its_lease_says_that_nothing_was_sent(make_world, monkeypatch):
+    world = make_world(rotation="single_use_with_reuse_detection")
+    await world.connect()
+    real = connections.begin_refresh
+
+    async def stopped(*args, **options):
+        found = await real(*args, **options)
+        await asyncio.sleep(world.lease_s)
+        return found
+
+    monkeypatch.setattr(connections, "begin_refresh", stopped)
+    asked = world.token_requests
+    with pytest.raises(ApplicationError) as caught:
+        await world.refresh(1)
+    assert (caught.value.type, world.token_requests) == ("refresh_busy", asked)
+    monkeypatch.setattr(connections, "begin_refresh", real)
+    assert (await world.refresh(1)).version == 2
