@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from supportly.contracts.addresses import web_address
 from supportly.contracts.knowledge import Document, KnowledgeJob, RecordFailure, StreamPage
 from supportly.knowledge import embed, split, text
 from supportly.knowledge.embed import Embedder
@@ -200,7 +201,7 @@ def content_hash(document: Document) -> bytes:
     """Sixteen bytes over everything that is stored of a document, but for when it was updated."""
     # Not orjson: it refuses halves of characters, which providers do send.
     metadata = json.dumps(document.metadata, sort_keys=True, default=str) if document.metadata else ""
-    digest = hashlib.blake2b(split.VERSION.encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{split.VERSION} {text.VERSION}".encode(), digest_size=16)
     for part in (document.title, document.body, document.url, document.locale, document.audience, metadata):
         content = (part or "").encode("utf-8", "surrogatepass")
         # Each with its length, so that no text can pass for the end of one part and the beginning of the next.
@@ -232,7 +233,7 @@ def _split_one(document_id: uuid.UUID, document: Document, content: bytes) -> _S
         document_id=document_id,
         external_id=document.external_id,
         title=title,
-        url=text.visible(document.url) if document.url else None,
+        url=web_address(text.visible(document.url)) if document.url else None,
         locale=document.locale,
         audience=document.audience,
         updated_at=document.updated_at,

@@ -178,10 +178,7 @@ def _prepare(soup: BeautifulSoup) -> int:
 
     Elements keep their places in the tree: taking one out costs time for all its siblings.
     """
-    classes, ids = _CLASSES, _IDS
-    for sheet in soup.find_all("style"):
-        more, others = hiding_selectors(sheet.get_text())
-        classes, ids = classes | more, ids | others
+    classes, ids = hiding(soup)
     page = soup.find(["main", "article"]) is not None
     deepest = 0
     # Depth, lists and tables around, whether inside an article.
@@ -199,7 +196,7 @@ def _prepare(soup: BeautifulSoup) -> int:
         for child in element.contents:
             if not isinstance(child, Tag):
                 continue
-            if (not inside and child.name in {"header", "footer"}) or _is_hidden(child, classes, ids):
+            if (not inside and child.name in {"header", "footer"}) or is_hidden(child, classes, ids):
                 child.name = _GONE
                 continue
             child.attrs.pop(_NUMBER, None)
@@ -208,6 +205,15 @@ def _prepare(soup: BeautifulSoup) -> int:
                 number += 1
             waiting.append((child, depth + 1, lists, tables, inside))
     return deepest
+
+
+def hiding(soup: BeautifulSoup) -> tuple[frozenset[str], frozenset[str]]:
+    """Classes and ids that hide: those of help centres and consent banners, and what the text's own styles hide."""
+    classes, ids = _CLASSES, _IDS
+    for sheet in soup.find_all("style"):
+        more, others = hiding_selectors(sheet.get_text())
+        classes, ids = classes | more, ids | others
+    return classes, ids
 
 
 def _words(soup: BeautifulSoup) -> str:
@@ -224,9 +230,10 @@ def _words(soup: BeautifulSoup) -> str:
     return _CONVERTER.escape("\n".join(filter(None, words)), set())
 
 
-def _is_hidden(element: Tag, classes: frozenset[str], ids: frozenset[str]) -> bool:
+def is_hidden(element: Tag, classes: frozenset[str], ids: frozenset[str], *, named: bool = True) -> bool:
+    """Whether people don't see an element: by its attributes, and where `named` by what it is."""
     name = element.name
-    if name in _DROPPED:
+    if named and name in _DROPPED:
         return True
     attributes: Mapping[str, object] = element.attrs
     if name == "dialog" and "open" not in attributes:

@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from supportly.knowledge import html
+from supportly.knowledge import html, markup
 
+VERSION: Final = "2"
+"""Raising it has every document cleaned again at the next sync; chunks that stay the same keep their vectors."""
 LONGEST_BODY: Final = 2_000_000
 """Characters; a longer document is a file by mistake."""
 _MAGIC: Final = ("%PDF-", "PK\x03\x04", "\x89PNG", "\ufffdPNG", "GIF87a", "GIF89a", "\x7fELF", "{\\rtf1")
@@ -18,7 +20,6 @@ _BINARY: Final = 0.1
 """Share of characters that no text has: random bytes have 11 % as Latin-1 and half as UTF-8, texts that were damaged
 in transport far below 1 %."""
 _SHORTEST_BINARY: Final = 64
-_FENCE_OR_COMMENT: Final = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*$|<!--", re.MULTILINE)
 # Zero-width, direction, tag and variation characters: invisible, and a way to smuggle text past a reader. Joiners stay
 # between letters of the scripts that need them (Arabic to Khmer).
 _INVISIBLE: Final = re.compile(
@@ -82,13 +83,11 @@ def markdown(body: str, metadata: Mapping[str, Any]) -> str:
     if len(body) > LONGEST_BODY:
         raise Unreadable(f"The document is longer than {LONGEST_BODY} characters.")
     _check_text(body)
-    if metadata.get("format") == "html":
-        try:
-            text = html.to_markdown(body)
-        except html.TooManyTags:
-            raise Unreadable(f"The document has more than {html.MOST_TAGS} HTML tags.") from None
-    else:
-        text = _without_comments(body)
+    try:
+        is_html = metadata.get("format") == "html"
+        text = markup.inert(html.to_markdown(body)) if is_html else markup.plain(body)
+    except html.TooManyTags:
+        raise Unreadable(f"The document has more than {html.MOST_TAGS} HTML tags.") from None
     text = visible(text)
     if "\n\n\n" in text or " \n" in text or "\t\n" in text:
         text = _BLANK_LINES.sub("\n\n", _TRAILING.sub("\n", text))
@@ -104,29 +103,6 @@ def _check_text(body: str) -> None:
         and sum(map(len, _NO_TEXT.findall(body))) > len(body) * _BINARY
     ):
         raise Unreadable("The document is not text but binary data.")
-
-
-def _without_comments(text: str) -> str:
-    """Markdown without HTML comments, which no reader shows; those in fenced code are code."""
-    if "<!--" not in text:
-        return text
-    kept = []
-    done = 0
-    fence = ""
-    for mark in _FENCE_OR_COMMENT.finditer(text):
-        if mark["fence"]:
-            # A longer fence closes a shorter one.
-            if not fence:
-                fence = mark["fence"]
-            elif mark["fence"].startswith(fence):
-                fence = ""
-        elif not fence and mark.start() >= done:
-            end = text.find("-->", mark.end())
-            if end < 0:
-                break
-            kept.append(text[done : mark.start()])
-            done = end + 3
-    return "".join(kept) + text[done:]
 
 
 def normal_locale(locale: str | None) -> str | None:

@@ -270,7 +270,7 @@ def test_links_and_images_keep_their_words():
 
 def test_comments_in_markdown_are_hidden_but_for_code():
     body = "a <!-- SECRET\nmore --> b\n\n```html\n<!-- code -->\n```\n\nc <!-- open"
-    assert text.markdown(body, {}) == "a  b\n\n```html\n<!-- code -->\n```\n\nc <!-- open"
+    assert text.markdown(body, {}) == "a  b\n\n```html\n<!-- code -->\n```\n\nc &lt;!-- open"
 
 
 def test_characters_that_carry_hidden_text_go():
