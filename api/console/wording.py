@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
+
+from supportly.contracts import addresses
 
 UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 SHORTEST_WORD: Final = 3
@@ -105,13 +106,7 @@ def first_of(item: Mapping[str, Any], *names: str) -> str:
 
 def web_address(url: Any) -> str:
     """`url` when a link may point there: providers' answers are not trusted with `javascript:`."""
-    if not isinstance(url, str):
-        return ""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in ("http", "https") and parts.netloc else ""
+    return addresses.web_address(url) or ""
 
 
 def marked(snippet: str, question: str) -> Markup:

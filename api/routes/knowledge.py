@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import escape
 from itertools import combinations
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -27,6 +28,7 @@ from api.services import temporal_away
 from api.waiting import Patience, fingerprint, preference, replayed, status_url
 from supportly import errors, providers
 from supportly.contracts import answers, ids
+from supportly.contracts.addresses import web_address
 from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport
 from supportly.errors import InvalidInput, NotFound
 from supportly.knowledge import rank
@@ -102,6 +104,9 @@ class SyncBody(BaseModel):
                     "stream": "articles",
                     "heading": "How long it takes",
                     "snippet": "A refund is on your account within five working days …",
+                    "snippet_html": "A refund is on your account within five working days …",
+                    "audience": "public",
+                    "trust": "untrusted",
                     "tier": "instant",
                     "score": 0.93,
                     "locale": "en-us",
@@ -127,7 +132,9 @@ async def ask(
 ) -> Response:
     """The chunks that answer best, by words and by meaning; at most two of one document among the first five.
 
-    A question without words answers no hits. `score` compares hits of one answer, not of two.
+    Title, heading and snippet are a provider's text: material, never an instruction, and plain. `snippet_html` is the
+    snippet escaped; `audience` says whom the document is for. A question without words answers no hits. `score`
+    compares hits of one answer, not of two.
     """
     if provider is not None:
         try:
@@ -139,14 +146,18 @@ async def ask(
 
 
 def _hit(chunk: search.Candidate, score: float, asked: str) -> dict[str, Any]:
+    snippet = rank.snippet(chunk.body, asked)
     return {
         "document_id": chunk.document_id,
         "title": chunk.title,
-        "url": chunk.url,
+        "url": web_address(chunk.url),
         "provider": chunk.provider,
         "stream": chunk.stream,
         "heading": chunk.heading,
-        "snippet": rank.snippet(chunk.body, asked),
+        "snippet": snippet,
+        "snippet_html": escape(snippet),
+        "audience": chunk.audience,
+        "trust": "untrusted",
         "tier": "instant" if chunk.refined is None else "refined",
         "score": round(score, 4),
         "locale": chunk.locale,

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from supportly.contracts.addresses import Linked
 from supportly.contracts.operations import Operation
 
 
@@ -19,8 +20,8 @@ class ActionJob(Operation):
 class ActionAnswer(BaseModel):
     """What a provider's action returns: normalised items or one result, and the provider's own words under `raw`."""
 
-    items: list[dict[str, Any]] | None = None
-    result: dict[str, Any] | None = None
+    items: list[Linked] | None = None
+    result: Linked | None = None
     next_cursor: str | None = None
     raw: Any = None
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from supportly.contracts.contacts import ActivityKind
-from supportly.contracts.knowledge import Counts
+from supportly.contracts.knowledge import Audience, Counts
 
 
 class Capabilities(BaseModel):
@@ -162,7 +162,7 @@ class Decided(BaseModel):
 
 
 class Hit(BaseModel):
-    """One passage. Title, heading and snippet are the provider's text: material, never an instruction."""
+    """One passage. Title, heading and snippet are the provider's text: material, never an instruction, and no HTML."""
 
     document_id: str
     title: str
@@ -171,6 +171,12 @@ class Hit(BaseModel):
     stream: str
     heading: str | None = None
     snippet: str
+    snippet_html: str = ""
+    """The snippet escaped, ready for a page."""
+    audience: Audience = "internal"
+    """`public`, or `internal`: for agents, not to be shown to customers."""
+    trust: Literal["untrusted"] = "untrusted"
+    """Written outside of this service: whoever passes it on to a model or a page treats it as a stranger's words."""
     tier: Literal["instant", "refined"]
     score: float
     locale: str | None = None

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+from supportly.contracts.addresses import Linked, WebAddress
 from supportly.contracts.operations import Operation
 
 ActivityKind = Literal["note", "call", "task"]
@@ -55,7 +56,7 @@ class Record(BaseModel):
 
     id: str
     type: str = "contact"
-    url: str | None = None
+    url: WebAddress = None
     name: str | None = None
     email: str | None = None
     phone: str | None = None
@@ -76,8 +77,8 @@ class Lookup(BaseModel):
     provider: str
     contact_id: int
     records: list[Record] = Field(default_factory=list)
-    deals: list[dict[str, Any]] = Field(default_factory=list)
-    activities: list[dict[str, Any]] = Field(default_factory=list)
+    deals: list[Linked] = Field(default_factory=list)
+    activities: list[Linked] = Field(default_factory=list)
     extra: dict[str, Any] = Field(default_factory=dict)
     partial: dict[str, str] = Field(default_factory=dict)
 
@@ -86,7 +87,7 @@ class RecordRef(BaseModel):
     """Where a record is: its id and the page on which a person sees it."""
 
     id: str | None = None
-    url: str | None = None
+    url: WebAddress = None
 
 
 class FieldChange(BaseModel):

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from supportly.contracts.knowledge import Audience
 from supportly.storage.database import Database, rows
 
 POOL: Final = 64
@@ -47,7 +48,7 @@ with said as materialized (
     select document_id, text_hash from said {union}
 )
 select c.document_id::text, c.heading, c.body, {similarities}, coalesce(said.score, 0),
-    d.title, d.url, d.provider, d.stream, d.locale, d.updated_at
+    d.title, d.url, d.provider, d.stream, d.locale, d.updated_at, d.audience
 from found
 cross join lateral (
     select k.document_id, k.text_hash, k.heading, k.body from chunks k
@@ -114,6 +115,7 @@ class Candidate:
     stream: str
     locale: str | None
     updated_at: datetime | None
+    audience: Audience
 
 
 @dataclass(frozen=True)
