@@ -12,12 +12,13 @@ import uvicorn
 from sqlalchemy import Engine, create_engine
 
 from supportly.dev.processes import free_port
+from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 from tests.attacks.people import Caller, Register
 from tests.conftest import Service
 
 WHOLE = os.environ.get("SUPPORTLY_PROOFS") == "whole"
-QUIET = ("hubspot", "pipedrive", "shopify", "zendesk", "schedly")
+QUIET = tuple(provider.id for provider in PROVIDERS)
 """Doubles without rate limits: nothing here is about those, and attackers do not keep to them."""
 _accounts = itertools.count(3_000_000, 10)
 
@@ -79,12 +80,15 @@ def strict_http(service: Service) -> Iterator[httpx.Client]:
     yield from served(service.settings.model_copy(update={"callback_mode": "strict"}))
 
 
-@pytest.fixture(scope="session")
-def register(service: Service, owner: Engine) -> Register:
-    """Makes callers, and lets Supportly's double know their accounts."""
+@pytest.fixture(scope="module")
+def register(service: Service, owner: Engine) -> Iterator[Register]:
+    """Makes callers, and lets Supportly's double know their accounts. The doubles are afterwards as they were."""
+    usual = {provider: service.control("GET", f"/{provider}/settings") for provider in QUIET}
     for provider in QUIET:
         service.control("POST", f"/{provider}/settings", json={"rate_limits": False})
-    return Register(service, owner)
+    yield Register(service, owner)
+    for provider, settings in usual.items():
+        service.control("POST", f"/{provider}/settings", json=settings)
 
 
 @pytest.fixture

@@ -44,7 +44,6 @@ def admin(api, register, sandbox):
     sandbox("POST", "/supportly/seed", json={"contacts": [contact]})
     sandbox("POST", "/demo")
     for provider in PROVIDERS:
-        sandbox("POST", f"/{provider.id}/settings", json={"rate_limits": False})
         started = made.start(provider.id, **{field.name: field.example for field in provider.connect_fields})
         answer = made.finish(provider.id, **consent(started["authorization_url"]))
         assert answer.status_code == 200, (provider.id, answer.text)
