@@ -33,6 +33,7 @@ def _started(service, directory: Path) -> tuple[Child, str]:
 def test_on_sigterm_whoever_waits_hears_202_and_the_process_ends_well(hub, service, tmp_path):
     api, url = _started(service, tmp_path)
     contact = hub.contact(email=f"{uuid4().hex}@example.com")
+    service.control("DELETE", "/faults")  # what another test left would come first
     pause = {"provider": "hubspot", "status": 429, "retry_after": 8, "times": 1}
     service.control("POST", "/faults", json=pause)
     key = {"Idempotency-Key": uuid4().hex}
