@@ -55,7 +55,7 @@ screenshots: setup ## Draw docs/images/ anew: the main pages of the console, of 
 	@exec $(BIN)/python -m tests.console.screenshots
 
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
-	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o faulthandler_timeout=900 $(PYTEST_ARGS)
+	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o timeout=3600 $(PYTEST_ARGS)
 
 drills: setup ## Break the stack on purpose and count what is lost (an hour; DRILLS=quick: a tenth of it; DRILLS_ARGS="--seed 2")
 	@exec $(BIN)/python -m drills $(DRILLS_ARGS)

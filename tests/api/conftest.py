@@ -16,6 +16,7 @@ from tests.caller import consent
 
 HOST = {"zendesk": {"subdomain": "acme"}}
 _contacts = itertools.count(5_000)
+_hubs = itertools.count(910)
 
 
 @dataclass
@@ -74,10 +75,13 @@ def blank(service, http) -> Account:
     return make_account(service, 901, http)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(service, http) -> Account:
-    """An account that is connected to HubSpot and Schedly, for tests that change no connection."""
-    found = make_account(service, 900, http)
+    """An account that is connected to HubSpot and Schedly, for tests that change no connection.
+
+    For a module and no longer: tests of other modules revoke grants and reset the doubles.
+    """
+    found = make_account(service, next(_hubs), http)
     for provider in ("hubspot", "schedly"):
         answer = found.connect(provider)
         assert answer.status_code == 200, answer.text

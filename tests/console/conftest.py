@@ -162,9 +162,12 @@ def account(console: Console) -> Account:
     return console.account()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def zendesk(console: Console) -> Account:
-    """An account that is connected to Zendesk and has its articles, for tests that only look."""
+    """An account that is connected to Zendesk and has its articles, for tests that only look.
+
+    For a module and no longer: tests of other modules revoke grants and reset the doubles.
+    """
     found = console.account()
     console.service.control("POST", "/demo")
     found.connect("zendesk")

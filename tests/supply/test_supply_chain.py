@@ -42,6 +42,8 @@ SPELLINGS = {
     "The MIT License (MIT)": "MIT",
 }
 """How older metadata, and first lines of licence files, call what SPDX has an identifier for."""
+APPROVALS = {"DFSG approved"}
+"""Classifiers that say who approves of a licence, and not which it is."""
 RUNS = {"production", "not called", "tests and development"}
 
 
@@ -142,7 +144,8 @@ def stated() -> dict[str, str]:
 
 def expression(text: str) -> str:
     """What was stated, as an SPDX expression: several classifiers all hold."""
-    return " AND ".join(f"({SPELLINGS.get(part.strip(), part.strip())})" for part in text.split(";"))
+    parts = [part.strip() for part in text.split(";")]
+    return " AND ".join(f"({SPELLINGS.get(part, part)})" for part in parts if part not in APPROVALS)
 
 
 def permitted(text: str, allowed: set[str]) -> bool:
@@ -192,6 +195,8 @@ def test_the_allow_list_is_of_identifiers_and_holds_no_copyleft() -> None:
         ("MIT AND GPL-3.0-only", False),
         ("MIT AND (Apache-2.0 OR GPL-3.0-only)", True),
         ("Apache Software License; MIT License", True),
+        ("DFSG approved; MIT License", True),
+        ("DFSG approved", False),
         ("MIT License; GNU General Public License v3 (GPLv3)", False),
         ("GPL-2.0-only WITH Classpath-exception-2.0", False),
         ("Apache-2.0 OR SomethingElse", False),
