@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import FIRST_PAUSE_S, beating, leaving, translated
+from activities.failures import FIRST_PAUSE_S, attempting, leaving, translated
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
@@ -112,20 +112,19 @@ class KnowledgeActivities:
         """
         stream = job.streams[0]
         done, error, wait_s = False, "", 0.0
-        with translated():
-            async with beating():
-                try:
-                    done = (await self._walk(job, stream)).state != "walking"
-                except SupportlyError as failure:
-                    # What concerns the whole run is the workflow's to decide; a hiccup is tried again by Temporal.
-                    if isinstance(failure, Conflict) or (failure.retryable and failure.retry_after is None):
-                        raise
-                    if failure.retryable:
-                        # At least a second: a provider that names no pause, or none to speak of, is not asked at once.
-                        wait_s = max(failure.retry_after or 0.0, FIRST_PAUSE_S)
-                    else:
-                        error = failure.message
-                        await knowledge.give_up(self.db, job, stream, error)
+        async with attempting():
+            try:
+                done = (await self._walk(job, stream)).state != "walking"
+            except SupportlyError as failure:
+                # What concerns the whole run is the workflow's to decide; a hiccup is tried again by Temporal.
+                if isinstance(failure, Conflict) or (failure.retryable and failure.retry_after is None):
+                    raise
+                if failure.retryable:
+                    # At least a second: a provider that names no pause, or none to speak of, is not asked at once.
+                    wait_s = max(failure.retry_after or 0.0, FIRST_PAUSE_S)
+                else:
+                    error = failure.message
+                    await knowledge.give_up(self.db, job, stream, error)
             counts = await knowledge.counts(self.db, job)
             pages = await knowledge_status.pages(self.db, job)
         return Stretch(counts=counts, pages=pages, stream_done=done, stream_error=error, wait_s=wait_s)
@@ -208,12 +207,10 @@ class KnowledgeActivities:
         with translated():
             missing = await knowledge_sweeps.missing(self.db, job, stream, CHECKED_BY_ID)
             gone = await self._gone(job, stream, missing.first_time) if missing.first_time else []
-            before = await knowledge.counts(self.db, job)
-            await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
+            swept = await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
+            metrics.DOCUMENTS.labels(job.provider, "deleted").inc(swept.deleted)
             await hand_over(self.db, self.calls.client, self.settings, job.account_id)
-            after = await knowledge.counts(self.db, job)
-            metrics.DOCUMENTS.labels(job.provider, "deleted").inc(max(0, after.deleted - before.deleted))
-            return after
+            return await knowledge.counts(self.db, job)
 
     async def _gone(self, job: KnowledgeJob, stream: str, suspects: list[str]) -> list[str]:
         """Those of `suspects` that the provider says are gone; asking stops at the first trouble."""
@@ -230,12 +227,11 @@ class KnowledgeActivities:
     @activity.defn(name="knowledge_index")
     async def index(self, job: KnowledgeJob) -> int:
         """Bring a large account's own index up to date; answers how many vectors joined it."""
-        with translated():
-            async with beating():
-                model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
-                await knowledge_words.settle(self.db, job.account_id)
-                await knowledge_words.count_common(self.db, job.account_id)
-                return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
+        async with attempting():
+            model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
+            await knowledge_words.settle(self.db, job.account_id)
+            await knowledge_words.count_common(self.db, job.account_id)
+            return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
 
     @activity.defn(name="knowledge_finish")
     async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities import revocations
-from activities.failures import beating, translated
+from activities.failures import attempting
 from supportly.contracts.upkeep import Upkeep
 from supportly.settings import Settings
 from supportly.storage import upkeep
@@ -32,9 +32,8 @@ class MaintenanceActivities:
     @activity.defn(name="maintenance_clean")
     async def clean(self, job: Upkeep) -> Upkeep:
         """Go over accounts for a minute; answers how far it came, with what it did added up."""
-        with translated():
-            async with beating():
-                return await self._clean(job)
+        async with attempting():
+            return await self._clean(job)
 
     async def _clean(self, job: Upkeep) -> Upkeep:
         ends, removed, started, last = time.monotonic() + STRETCH_S, Counter(job.removed), job.revocations, job.after

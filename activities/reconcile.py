@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities import schedules
 from activities.calls import Calls, read_settings
 from activities.events import DELIVERY
-from activities.failures import beating, translated
+from activities.failures import attempting
 from supportly.contracts import ids
 from supportly.contracts.connections import Disconnection, Entity, RevocationJob
 from supportly.contracts.connections import Standing as Known
@@ -40,20 +40,19 @@ class ReconcileActivities:
     async def reconcile(self, job: ReconcileJob) -> Reconciled:
         """Compare the rows with Temporal, start what is missing, and answer what that was."""
         done = Reconciled()
-        with translated():
-            async with beating():
-                try:
-                    standing = await service_state.standing(self.db)
-                    for one in standing:
-                        await self._connection(one, done, job.requested_by)
-                        if one.knowledge_enabled and one.connected:
-                            await self._schedule(one, done)
-                    for account_id, provider, revocation in await service_state.revocations(self.db):
-                        await self._revocation(account_id, provider, revocation, done)
-                    for account_id in sorted({one.account_id for one in standing}):
-                        await self._events(account_id, done)
-                except RPCError:
-                    raise Unavailable("The workflow server is away; nothing was lost.", retry_after=5) from None
+        async with attempting():
+            try:
+                standing = await service_state.standing(self.db)
+                for one in standing:
+                    await self._connection(one, done, job.requested_by)
+                    if one.knowledge_enabled and one.connected:
+                        await self._schedule(one, done)
+                for account_id, provider, revocation in await service_state.revocations(self.db):
+                    await self._revocation(account_id, provider, revocation, done)
+                for account_id in sorted({one.account_id for one in standing}):
+                    await self._events(account_id, done)
+            except RPCError:
+                raise Unavailable("The workflow server is away; nothing was lost.", retry_after=5) from None
         return done
 
     async def _connection(self, one: Standing, done: Reconciled, by: str) -> None:
@@ -108,7 +107,7 @@ class ReconcileActivities:
     async def _revocation(self, account_id: int, provider: str, revocation: str, done: Reconciled) -> None:
         """A Revocation for tokens of ended connections that still wait for it."""
         job = RevocationJob(account_id=account_id, provider=provider, revocation_id=revocation)
-        name = f"{ids.connection(account_id, provider)}/revocation/{revocation}"
+        name = ids.revocation(account_id, provider, revocation)
         started = await self._started("Revocation", job, name, ids.CONNECTIONS, account_id, provider)
         done.revocations_started += started
 

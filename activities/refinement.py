@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.failures import beating, leaving, translated
+from activities.failures import attempting, leaving, translated
 from supportly.contracts import ids
 from supportly.contracts.knowledge import Refined, RefineJob, SwitchJob, SwitchProgress
 from supportly.errors import InvalidInput, SupportlyError
@@ -85,9 +85,8 @@ class RefinementActivities:
     @activity.defn(name="knowledge_refine")
     async def refine(self, job: RefineJob) -> Refined:
         """Read an account's chunks that lack a refined vector, newest first, until the minute is over."""
-        with translated():
-            async with beating():
-                return await self._refine(job.account_id)
+        async with attempting():
+            return await self._refine(job.account_id)
 
     async def _refine(self, account_id: int) -> Refined:
         await self._first_model()
@@ -187,23 +186,21 @@ class RefinementActivities:
     @activity.defn(name="model_turn")
     async def turn(self, progress: SwitchProgress) -> SwitchProgress:
         """Let the new model serve when nothing lacks its vectors, then remove the vectors of the one before."""
-        with translated():
-            async with beating():
-                accounts = await knowledge_refining.lacking_everywhere(self.db, progress.model)
-                if any(lacking for _, _, lacking in accounts):
-                    return progress
-                await knowledge_models.turn(self.db, progress.model)
-                await self._forget_retired()
-                return progress.model_copy(update={"state": "serving", "lacking": 0})
+        async with attempting():
+            accounts = await knowledge_refining.lacking_everywhere(self.db, progress.model)
+            if any(lacking for _, _, lacking in accounts):
+                return progress
+            await knowledge_models.turn(self.db, progress.model)
+            await self._forget_retired()
+            return progress.model_copy(update={"state": "serving", "lacking": 0})
 
     @activity.defn(name="model_abandon")
     async def abandon(self, progress: SwitchProgress) -> SwitchProgress:
         """Give the new model up and remove its vectors; what serves goes on serving."""
-        with translated():
-            async with beating():
-                await knowledge_models.retire(self.db, progress.model)
-                await self._forget_retired()
-                return progress.model_copy(update={"state": "abandoned"})
+        async with attempting():
+            await knowledge_models.retire(self.db, progress.model)
+            await self._forget_retired()
+            return progress.model_copy(update={"state": "abandoned"})
 
     async def _forget_retired(self) -> None:
         for model in await knowledge_models.read(self.db):

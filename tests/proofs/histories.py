@@ -1,28 +1,8 @@
 """What Temporal holds of an account, opened with the key."""
 
-from collections.abc import Iterator
-
-from google.protobuf.message import Message
-from temporalio.api.common.v1 import Payload
-
 from supportly import temporal
+from supportly.cli.histories import payloads
 from tests.proofs.conftest import House
-
-
-def payloads(message: Message) -> Iterator[Payload]:
-    """All payloads inside a protobuf message, however deep."""
-    if isinstance(message, Payload):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            items = [one for one in value.values() if isinstance(one, Message)]
-        else:
-            items = value if field.is_repeated else [value]
-        for one in items:
-            yield from payloads(one)
 
 
 async def decrypted(house: House, account_id: int) -> tuple[str, int, set[str]]:

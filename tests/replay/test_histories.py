@@ -12,12 +12,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from google.protobuf.message import Message
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.api.common.v1 import Payload
 
 from activities.contacts import ContactActivities
+from supportly.cli.histories import payloads
 from supportly.contracts.contacts import Lookup, LookupJob
 from tests.replay import corpus, messages
 from tests.replay.record import SCENARIOS, record
@@ -170,22 +169,6 @@ def test_a_message_that_is_stricter_now_is_caught(monkeypatch):
 
 
 # --- what lies in the files -------------------------------------------------------------------------------------------
-
-
-def payloads(message: Message):
-    """All payloads inside a protobuf message, however deep."""
-    if isinstance(message, Payload):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            items = [one for one in value.values() if isinstance(one, Message)]
-        else:
-            items = value if field.is_repeated else [value]
-        for one in items:
-            yield from payloads(one)
 
 
 def test_histories_are_small_readable_and_of_nobody():
