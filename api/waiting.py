@@ -24,7 +24,7 @@ from api.errors import from_temporal
 from api.services import temporal_away
 from supportly import logs
 from supportly.contracts import ids
-from supportly.errors import OutcomeUnknown, SupportlyError, from_payload
+from supportly.errors import NotFound, OutcomeUnknown, SupportlyError, from_payload
 from supportly.storage import operations
 from supportly.storage.operations import Operation
 from supportly.temporal import bulk, search_attributes, waiting
@@ -237,6 +237,9 @@ async def settled(at: Tenant, found: Operation, patience: Patience) -> Operation
     """The operation as it stands: a running one is looked up in Temporal, and stored when it has ended there."""
     if found.status != "running" or not found.workflow_id:
         return found
+    if not ids.of_account(found.workflow_id, at.account_id):
+        # No row of ours names another account's workflow, and whoever can write rows must not read results by it.
+        raise NotFound("There is no such operation.")
     client = await at.services.temporal.client()
     handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(found.workflow_id, run_id=found.run_id)
     try:

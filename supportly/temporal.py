@@ -23,6 +23,8 @@ from supportly.telemetry.interceptors import interceptors
 from supportly.telemetry.runtime import runtime
 
 ENCODING: Final = b"binary/encrypted"
+UNSEALED: Final = b"binary/unsealed"
+"""What stands in for a payload that came in the clear: no converter reads it."""
 KEY_ID: Final = "encryption-key-id"
 """Where an encrypted payload's metadata names its key."""
 PURPOSE: Final = "temporal-payload"
@@ -34,9 +36,15 @@ PROVIDER: Final = SearchAttributeKey.for_keyword(ids.PROVIDER_ATTRIBUTE)
 
 
 class EncryptionCodec(PayloadCodec):
-    """AES-256-GCM over whole payloads; the key's id stands in the metadata, so that keys can rotate."""
+    """AES-256-GCM over whole payloads; the key's id stands in the metadata, so that keys can rotate.
 
-    def __init__(self, ring: KeyRing) -> None:
+    Whoever reaches Temporal can hand it any payload, but only who has the key can seal one. One in the clear is not
+    read: the SDK drops a signal that it can't read, refuses an update or query, and runs nothing else on it. With
+    `lenient` it passes as it is, for people who look at histories.
+    """
+
+    def __init__(self, ring: KeyRing, *, lenient: bool = False) -> None:
+        self._lenient = lenient
         self._current = ring.current
         self._keys = {key_id: AESGCM(key) for key_id, key in ring.derive(PURPOSE).items()}
 
@@ -45,8 +53,11 @@ class EncryptionCodec(PayloadCodec):
         return [self._seal(p) for p in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypt; payloads that are not encrypted pass. Raises CannotOpen for an unknown key or damage."""
-        return [self._open(p) if p.metadata.get("encoding") == ENCODING else p for p in payloads]
+        """Decrypt. Raises CannotOpen for an unknown key or damage."""
+        return [self._open(p) if p.metadata.get("encoding") == ENCODING else self._unsealed(p) for p in payloads]
+
+    def _unsealed(self, payload: Payload) -> Payload:
+        return payload if self._lenient else Payload(metadata={"encoding": UNSEALED})
 
     def _seal(self, payload: Payload) -> Payload:
         nonce = os.urandom(NONCE_BYTES)

@@ -54,7 +54,7 @@ async def decode(request: Request, authorization: Annotated[str, Header()] = "")
     ring = KeyRing(settings.keys.get_secret_value())
     try:
         sealed = json_format.Parse(await request.body(), Payloads())
-        opened: Any = Payloads(payloads=await EncryptionCodec(ring).decode(sealed.payloads))
+        opened: Any = Payloads(payloads=await EncryptionCodec(ring, lenient=True).decode(sealed.payloads))
     except (json_format.ParseError, UnicodeDecodeError):
         raise InvalidInput("The body is no list of payloads.", field="payloads") from None
     except CannotOpen as error:

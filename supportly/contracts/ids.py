@@ -47,6 +47,11 @@ def _root(account_id: int, provider: str) -> str:
     return f"acct/{account_id}/{provider}"
 
 
+def of_account(workflow_id: str, account_id: int) -> bool:
+    """Whether a workflow works for this account."""
+    return workflow_id.startswith(f"acct/{account_id}/")
+
+
 def connection(account_id: int, provider: str) -> str:
     """Id of the one ConnectionWorkflow of an account and provider."""
     return f"{_root(account_id, provider)}/connection"

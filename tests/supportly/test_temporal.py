@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
+from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ApplicationError
 
 from supportly.contracts.contacts import ActivityJob
@@ -72,9 +73,13 @@ async def test_keys_rotate():
         await old.decode(after)
 
 
-async def test_what_is_not_sealed_passes():
+async def test_what_is_not_sealed_is_not_read_but_by_those_who_only_look():
     plain = [Payload(metadata={"encoding": b"json/plain"}, data=b"1")]
-    assert await EncryptionCodec(KeyRing(OLD)).decode(plain) == plain
+    [came] = await EncryptionCodec(KeyRing(OLD)).decode(plain)
+    assert (came.metadata["encoding"], came.data) == (b"binary/unsealed", b"")
+    with pytest.raises(KeyError, match="unsealed"):
+        PayloadConverter.default.from_payloads([came])
+    assert await EncryptionCodec(KeyRing(OLD), lenient=True).decode(plain) == plain
 
 
 @pytest.mark.parametrize(
