@@ -118,7 +118,7 @@ class Calls:
             outbound=self.outbound,
             policy=found,
             access_token=connections.open_tokens(self.vault, connection).access_token,
-            facts=connection.facts,
+            facts=found.trusted(connection.facts),
             budget=self.budget,
             lane=lane,
             account=ids.digest(connection.tenant_key),

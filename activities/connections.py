@@ -129,7 +129,7 @@ class ConnectionActivities:
                 raise AuthorizationInvalid
             provider.check_callback(row.facts, row.returned, client.secret)
             tokens = await to_the_end(self._exchange(job, provider, row, now))
-        facts = {**row.facts, **tokens.facts}
+        facts = {**provider.trusted(row.facts), **tokens.facts}
         who = await self._identify(provider, tokens, facts)
         placed = await connections.place(
             self.db,
@@ -140,7 +140,6 @@ class ConnectionActivities:
                 tenant_key=who.tenant_key,
                 account_name=who.account_name,
                 facts={**facts, **who.facts},
-                token_url=row.token_url,
                 tokens=tokens,
                 now=now,
                 actor=row.actor,
@@ -165,7 +164,7 @@ class ConnectionActivities:
         tokens = await self.engine.exchange(
             provider.oauth,
             self._client(provider),
-            token_url=row.token_url,
+            token_url=provider.urls(row.facts)[1],
             code=row.returned["code"],
             redirect_uri=row.redirect_uri,
             verifier=row.verifier,
@@ -278,7 +277,7 @@ class ConnectionActivities:
             tokens = await self.engine.refresh(
                 provider.oauth,
                 self._client(provider),
-                token_url=connection.token_url,
+                token_url=provider.urls(connection.facts)[1],
                 old=old,
                 now=now,
                 deadline_s=min(deadline, self.settings.provider_timeout_s),
@@ -397,7 +396,8 @@ class ConnectionActivities:
 
     async def _tell_provider(self, provider: Provider, facts: Any, tokens: Tokens) -> bool:
         client = self._client(provider)
-        url = provider.oauth.revoke.format_map(facts) if provider.oauth.revoke else ""
+        facts = provider.trusted(facts)
+        url = provider.revocation_url(facts)
 
         async def standard(token: str, hint: str) -> None:
             await self.engine.revoke(provider.oauth, client, url=url, token=token, hint=hint)

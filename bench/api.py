@@ -66,7 +66,7 @@ async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callab
     outbound = Outbound(timeout_s=10, max_bytes=10_000_000, sandbox_url=stack["sandbox_url"])
     redirect, state, verifier = "https://bench.invalid/callback", new_state(), new_verifier()
     client = OAuthClient("sandbox-hubspot-client", "sandbox-hubspot-secret")
-    authorize, token_url = provider.urls({})
+    authorize, _ = provider.urls({})
     url = authorization_url(
         provider.oauth,
         authorize,
@@ -79,7 +79,6 @@ async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callab
     tokens = await Engine(outbound).exchange(
         provider.oauth,
         client,
-        token_url=token_url,
         code=httpx.URL(consent.headers["location"]).params["code"],
         redirect_uri=redirect,
         verifier=verifier if provider.oauth.pkce else None,

@@ -116,7 +116,6 @@ async def connect(db: Database, vault: Vault, account_id: int, provider: str = "
                 facts={},
                 scopes=[],
                 tokens=vault.seal(tokens.dump(), Binding(account_id, provider, str(connection_id), "tokens")),
-                token_url="https://memory.example/token",
                 refreshable=False,
                 token_version=1,
                 connected_by="bench",

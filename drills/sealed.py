@@ -90,7 +90,6 @@ async def _authorization(db: Database, vault: Vault, account: int, provider: str
         provider=provider,
         actor="drill",
         facts={},
-        token_url="https://auth.example/token",
         redirect_uri="https://example.com/back",
         state=state,
         code_challenge=None,

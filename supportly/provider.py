@@ -239,9 +239,29 @@ class Provider:
         """The host parts that the user named, validated. Raises InvalidInput with the field's name."""
         return {part.name: part.read(given.get(part.name)) for part in self.connect_fields}
 
+    def trusted(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """The facts of a stored row, once every host part in them is again one that a user could have named.
+
+        Addresses come from code and settings alone: whoever can write rows must not choose where tokens and our client
+        secret are sent. Raises ProviderFailure.
+        """
+        try:
+            return {**facts, **self.host_parts(facts)}
+        except InvalidInput:
+            raise ProviderFailure(
+                f"What is stored of this connection names a host that is not {self.title}'s; nothing was sent. "
+                "Disconnect and connect again.",
+                sent=False,
+            ) from None
+
     def urls(self, facts: Mapping[str, str]) -> tuple[str, str]:
-        """Authorize and token URL with the host parts filled in; pinned when an authorization starts."""
+        """Authorize and token URL with the host parts filled in. Raises ProviderFailure (see `trusted`)."""
+        facts = self.trusted(facts)
         return self.oauth.authorize.format_map(facts), self.oauth.token.format_map(facts)
+
+    def revocation_url(self, facts: Mapping[str, str]) -> str:
+        """RFC 7009's endpoint with the host parts filled in; empty where there is none. Raises ProviderFailure."""
+        return self.oauth.revoke.format_map(self.trusted(facts))
 
     def check_callback(self, facts: Mapping[str, str], returned: Mapping[str, str], client_secret: str) -> None:
         """Check what else the provider returned (Shopify signs it). Raises AuthorizationInvalid."""

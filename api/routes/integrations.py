@@ -187,7 +187,7 @@ async def _connect(at: Integration, body: ConnectBody) -> dict[str, Any]:
     pkce = provider.oauth.pkce
     verifier = oauth.new_verifier() if pkce and not body.code_challenge else None
     challenge = body.code_challenge if pkce and body.code_challenge else oauth.challenge(verifier) if verifier else None
-    authorize_url, token_url = provider.urls(facts)
+    authorize_url, _ = provider.urls(facts)
     state, redirect_uri = oauth.new_state(), presenting.redirect_uri(provider, settings, body.return_to)
     expires_at = oauth.now_utc() + ATTEMPT_LIFE
     await authorizations.open_attempt(
@@ -197,7 +197,6 @@ async def _connect(at: Integration, body: ConnectBody) -> dict[str, Any]:
         provider=provider.id,
         actor=at.actor,
         facts=facts,
-        token_url=token_url,
         redirect_uri=redirect_uri,
         state=state,
         code_challenge=challenge,

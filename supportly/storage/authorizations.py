@@ -34,7 +34,6 @@ class Received:
 
     id: str
     facts: Mapping[str, str]
-    token_url: str
     redirect_uri: str
     replace: bool
     by_state: bool
@@ -62,7 +61,6 @@ async def open_attempt(
     provider: str,
     actor: str,
     facts: Mapping[str, str],
-    token_url: str,
     redirect_uri: str,
     state: str,
     code_challenge: str | None,
@@ -83,7 +81,6 @@ async def open_attempt(
                 actor=actor,
                 state_hash=_hash(state),
                 facts=dict(facts),
-                token_url=token_url,
                 redirect_uri=redirect_uri,
                 code_challenge=code_challenge,
                 verifier=sealed,
@@ -187,7 +184,6 @@ async def begin_exchange(db: Database, vault: Vault, account_id: int, provider: 
     return Received(
         id=str(row.id),
         facts=row.facts,
-        token_url=row.token_url,
         redirect_uri=row.redirect_uri,
         replace=row.replace,
         by_state=row.by_state,

@@ -50,7 +50,6 @@ class Connection:
     account_name: str
     facts: Mapping[str, str]
     scopes: tuple[str, ...]
-    token_url: str
     refreshable: bool
     version: int
     refreshed_at: datetime | None
@@ -96,7 +95,6 @@ def _connection(row: Row[Any]) -> Connection:
         account_name=row.account_name,
         facts=row.facts,
         scopes=tuple(row.scopes),
-        token_url=row.token_url,
         refreshable=row.refreshable,
         version=row.token_version,
         refreshed_at=row.refreshed_at,
@@ -166,7 +164,6 @@ class NewGrant:
     tenant_key: str
     account_name: str
     facts: Mapping[str, str]
-    token_url: str
     tokens: Tokens
     now: datetime
     """When the tokens were asked for, by the clock of the process that did: what their `expires_at` counts from."""
@@ -230,7 +227,6 @@ async def place(
             "facts": dict(grant.facts),
             "scopes": list(grant.tokens.scopes),
             "tokens": vault.seal(grant.tokens.dump(), _binding(account_id, provider, connection_id)),
-            "token_url": grant.token_url,
             "refreshable": grant.tokens.refresh_token is not None,
             "token_version": (old.version if old else 0) + 1,
             "refreshed_at": _ago(grant.age_s),

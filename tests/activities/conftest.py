@@ -120,7 +120,7 @@ class World:
     async def pending(self, *, replace: bool = False) -> Authorization:
         """A callback that waits to be exchanged."""
         state, verifier = new_state(), new_verifier()
-        authorize_url, token_url = self.provider.urls({})
+        authorize_url, _ = self.provider.urls({})
         row = await authorizations.open_attempt(
             self.db,
             self.vault,
@@ -128,7 +128,6 @@ class World:
             provider="hubspot",
             actor="ann",
             facts={},
-            token_url=token_url,
             redirect_uri=REDIRECT,
             state=state,
             code_challenge=challenge(verifier),
