@@ -7,6 +7,7 @@ time that `SUPPORTLY_GRACEFUL_SHUTDOWN_S` gives, and the process ends with exit 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import socket
 from types import FrameType
@@ -21,6 +22,8 @@ from supportly.settings import Settings
 KEEP_ALIVE_S: Final = 75
 """Seconds for which an idle connection is kept: longer than the callers' clients and the proxies between keep theirs
 (5 to 60), so that it is never the API that closes one on which a request is on its way."""
+ARRIVING_S: Final = 0.1
+"""Seconds for a connection to be accepted, and for its first request to be read; both take milliseconds."""
 
 
 class Server(uvicorn.Server):
@@ -31,8 +34,16 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called after the signal, in the event loop, before requests are waited for."""
+        """Called after the signal, in the event loop, before requests are waited for.
+
+        Closing a socket resets the connections that wait in it, and uvicorn closes those on which no request has been
+        read yet: so those that have come are accepted first, and their requests read.
+        """
         self._app.state.services.leaving.set()
+        await asyncio.sleep(ARRIVING_S)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ARRIVING_S)
         await super().shutdown(sockets)
 
 
