@@ -15,6 +15,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -521,10 +522,9 @@ class Stack:
 
 
 def write_private(file: Path, content: Mapping[str, Any]) -> None:
-    """JSON that only its owner may read, whole or not at all."""
-    half = file.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123 - pathlib takes no mode
+    """JSON that only its owner may read, whole or not at all; also while another thread writes it."""
+    # A name of its own, which `tempfile` makes with mode 0600.
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f"{file.stem}.", suffix=".new", delete=False) as out:
         json.dump(content, out, indent=2)
         out.write("\n")
-    half.replace(file)
+    Path(out.name).replace(file)
