@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -210,8 +210,9 @@ class Service:
         return answer.json() if answer.content else None
 
 
-@pytest.fixture(scope="session")
-def sandbox_url() -> Iterator[str]:
+@contextmanager
+def serving_sandbox() -> Iterator[str]:
+    """A sandbox in a thread of this process; answers its URL."""
     port = free_port()
     server = sandbox_server(create_sandbox(extra=[AcmeDouble]), "127.0.0.1", port)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -221,6 +222,12 @@ def sandbox_url() -> Iterator[str]:
     yield url
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def sandbox_url() -> Iterator[str]:
+    with serving_sandbox() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from supportly.contracts import ids
 from supportly.dev.postgres import Postgres, server_programs
 from supportly.dev.stack import ROOT, Stack
 from tests.caller import consent, until
+from tests.conftest import serving_sandbox
 
 ADMIN = "postgresql://postgres@127.0.0.1"
 
@@ -29,6 +30,13 @@ def directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="spl-r-") as made:
         Path(made).chmod(0o755)
         yield Path(made)
+
+
+@pytest.fixture
+def sandbox_url() -> Iterator[str]:
+    """Providers of its own: the other tests' have been reset and seeded by the time that this one comes."""
+    with serving_sandbox() as url:
+        yield url
 
 
 def program(name: str, *arguments: str | Path) -> None:
