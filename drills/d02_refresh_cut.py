@@ -52,7 +52,7 @@ async def _run(tally: Tally, number: str) -> None:
         place = Path(made) / "hold.json"
         script = "drills/holding_worker.py"
         settings = {**SETTINGS, "DRILL_HOLD": str(place), "PYTHONPATH": str(ROOT)}
-        async with staged(workers=2, settings=settings, worker_script=script) as stage:
+        async with staged(workers=2, settings=settings, worker_script=script, keep_logs=tally.drill) as stage:
             stage.kill_worker(2)
             patients = Patients(stage)
             await patients.admit(min(ACCOUNTS, math.ceil(tally.left / len(POLICIES))))

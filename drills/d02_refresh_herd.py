@@ -19,7 +19,7 @@ UNDER_WAY_S: Final = 5.0
 
 async def run(tally: Tally) -> None:
     """Expire, ask, count."""
-    async with staged() as stage:
+    async with staged(keep_logs=tally.drill) as stage:
         stage.unlimited(PROVIDER)
         account = await stage.account()
         people = [stage.contact(account, PROVIDER) for _ in range(CALLERS)]

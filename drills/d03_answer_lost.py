@@ -61,7 +61,7 @@ class Told:
 
 async def run(tally: Tally) -> None:
     """Make the tries that are left."""
-    async with staged() as stage:
+    async with staged(keep_logs=tally.drill) as stage:
         account = await stage.account()
         cast = Cast(stage, account.id)
         await asyncio.to_thread(cast.set_up, lag_s=LAG_S)

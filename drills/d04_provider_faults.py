@@ -47,7 +47,7 @@ CANARY_S: Final = 20.0
 
 async def run(tally: Tally) -> None:
     """Make the tries that are left."""
-    async with staged(settings=PATIENT) as stage:
+    async with staged(settings=PATIENT, keep_logs=tally.drill) as stage:
         account, other = await stage.account(), await stage.account()
         cast = Cast(stage, account.id)
         await asyncio.to_thread(cast.set_up)

@@ -200,7 +200,7 @@ class Racer:
 
 async def run(tally: Tally) -> None:
     """Race until all tries are made, and look at the end once more that nothing came back."""
-    async with staged() as stage:
+    async with staged(keep_logs=tally.drill) as stage:
         stage.unlimited(*PROVIDERS)
         stage.control("POST", "/demo")
         client, consent = await stage.temporal(), asyncio.Lock()

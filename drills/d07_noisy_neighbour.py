@@ -89,7 +89,7 @@ class Neighbour:
 
 async def run(tally: Tally) -> None:
     """Make the tries that are left."""
-    async with staged(bulk_workers=1, settings=NOISE) as stage:
+    async with staged(bulk_workers=1, settings=NOISE, keep_logs=tally.drill) as stage:
         stage.unlimited("hubspot", "zendesk")
         quiet, loud = await stage.account(), await stage.account()
         for account, provider in ((quiet, "hubspot"), (loud, "hubspot"), (loud, "zendesk")):
@@ -150,5 +150,6 @@ DRILLS = (
         "as long as in quiet (p95).",
         3,
         run,
+        alone=True,
     ),
 )

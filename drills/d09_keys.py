@@ -52,7 +52,7 @@ async def run(tally: Tally) -> None:
     share = tally.left / REFRESHES
     script = "drills/holding_worker.py"  # for its short patience with dead workers alone
     settings = {"SUPPORTLY_KEYS": ring("k1"), "PYTHONPATH": str(ROOT)}
-    async with staged(workers=2, settings=settings, worker_script=script) as stage:
+    async with staged(workers=2, settings=settings, worker_script=script, keep_logs=tally.drill) as stage:
         stage.unlimited(PROVIDER)
         accounts = await _accounts(stage, max(5, round(ACCOUNTS * share)))
         rotated = asyncio.Event()

@@ -30,7 +30,7 @@ KEYS: Final = {"connections": "provider", "markers": "operation_id"}
 
 async def run(tally: Tally) -> None:
     """Move, read as the service reads, put back."""
-    async with staged() as stage:
+    async with staged(keep_logs=tally.drill) as stage:
         accounts = {}
         for _ in range(ACCOUNTS):
             account = await stage.account()

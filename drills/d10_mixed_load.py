@@ -41,7 +41,7 @@ NO_TOKEN: Final = r"(?!.*token).*"
 
 async def run(tally: Tally) -> None:
     """Make the tries that are left: each is a fault and the load around it."""
-    async with staged(workers=2) as stage:
+    async with staged(workers=2, keep_logs=tally.drill) as stage:
         traffic = await _traffic(stage, tally)
         await traffic.learn()
         highest = await _highest(traffic)
@@ -206,5 +206,6 @@ DRILLS = (
         "there, once.",
         FAULTS,
         run,
+        alone=True,
     ),
 )

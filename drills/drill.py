@@ -19,3 +19,5 @@ class Drill:
     tries: int
     """Tries of a full run; `DRILLS=quick` makes a tenth of them, at least one."""
     run: Callable[[Tally], Coroutine[Any, Any, None]]
+    alone: bool = False
+    """It measures times: no other drill runs beside it."""

@@ -1,6 +1,6 @@
 """The real stack that drills break: its processes are killed, stopped and started again one by one.
 
-    async with staged(workers=2) as stage:
+    async with staged(workers=2, keep_logs=tally.drill) as stage:
         account = await stage.account()
         await account.connect("hubspot")
         stage.kill_worker(1)
@@ -212,11 +212,11 @@ async def reached(
 @asynccontextmanager
 async def staged(
     *,
+    keep_logs: str,
     workers: int = 1,
     bulk_workers: int = 0,
     settings: Mapping[str, str] | None = None,
     worker_script: str = "worker.py",
-    keep_logs: str = "last",
 ) -> AsyncIterator[Stage]:
     """A stack of its own in a temporary directory, stopped at the end whatever happens.
 

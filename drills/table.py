@@ -12,6 +12,8 @@ from drills.tally import Tally
 
 BEGIN: Final = "<!-- drills: begin; `python -m drills --table docs/reliability.md` writes what follows -->"
 END: Final = "<!-- drills: end -->"
+RESULT: Final = re.compile(r"\| `(\w+)` \| (\d+) \| ")
+PLACE: Final = re.compile(r"\| (?P<date>[\d-]{10}) \| `(?P<commit>[^`]+)` \| (?P<machine>[^|]+) \| (?P<runs>[^|]+) \|$")
 
 
 def tallies(drill: Drill, records: Path) -> list[Tally]:
@@ -21,19 +23,26 @@ def tallies(drill: Drill, records: Path) -> list[Tally]:
     return sorted((t for t in found if t.tries), key=lambda t: t.seed)
 
 
-def markdown(drills: Sequence[Drill], records: Path) -> str:
-    """Three tables: what the drills are, what they found, and where they ran."""
+def markdown(drills: Sequence[Drill], records: Path, before: str = "") -> str:
+    """Three tables: what the drills are, what they found, and where they ran.
+
+    Rows of `before`, the same tables as they were, stay where nothing newer is recorded: records stay on their machine.
+    """
     lines = ["| Drill | What is broken, and what must hold | Tries |", "|---|---|---|"]
     lines += [f"| `{d.name}` | {d.means} | {d.tries} |" for d in drills]
     found = [tally for drill in drills for tally in tallies(drill, records)]
+    results = {match.groups(): line for line in before.splitlines() if (match := RESULT.match(line))}
+    results |= {(tally.drill, str(tally.seed)): _row(tally) for tally in found}
+    order = {drill.name: place for place, drill in enumerate(drills)}
     lines += [
         "",
         "| Drill | Seed | Tries | Lost | Doubled | Outcomes | Figures | Seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_row(tally) for tally in found]
+    known = [(order[name], int(seed), line) for (name, seed), line in results.items() if name in order]
+    lines += [line for *_, line in sorted(known)]
     lines += ["", "| Date (UTC) | Commit | Machine | Runs |", "|---|---|---|---|"]
-    return "\n".join([*lines, *_places(found)])
+    return "\n".join([*lines, *_places(found, before)])
 
 
 def _row(tally: Tally) -> str:
@@ -57,9 +66,13 @@ def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _places(found: Sequence[Tally]) -> list[str]:
+def _places(found: Sequence[Tally], before: str) -> list[str]:
     """One line for each day, commit and machine."""
+    anew = {f"`{tally.drill}` {tally.seed}" for tally in found}
     runs: dict[tuple[str, str, str], list[str]] = {}
+    for place in map(PLACE.match, before.splitlines()):
+        if place and (kept := [name for name in place["runs"].split(", ") if name not in anew]):
+            runs[place["date"], place["commit"], place["machine"]] = kept
     for tally in found:
         for ran in tally.ran:
             machine = (
@@ -81,5 +94,5 @@ def write(page: Path, drills: Sequence[Drill], records: Path) -> None:
     if not re.search(f"{re.escape(BEGIN)}.*{re.escape(END)}", before, re.DOTALL):
         raise ValueError(f"{page} lacks the lines between which the table stands: {BEGIN} and {END}")
     head, _, rest = before.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    page.write_text(f"{head}{BEGIN}\n\n{markdown(drills, records)}\n\n{END}{tail}")
+    tables, _, tail = rest.partition(END)
+    page.write_text(f"{head}{BEGIN}\n\n{markdown(drills, records, tables)}\n\n{END}{tail}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,49 @@ def test_the_table_holds_full_runs_of_every_seed_and_nothing_else(records, monke
     # Writing again changes nothing.
     assert command.main() == 0
     assert page.read_text() == written
+
+
+def test_the_table_keeps_what_another_machine_has_recorded(records, monkeypatch, capsys, tmp_path):
+    page = tmp_path / "page.md"
+    kept = "| `three` | 2 | 30 | 0 | 0 | even: 15; odd: 15 |  | 7 |"
+    place = "| 2026-01-02 | `abc` | 8 cores, Temporal 1 | {} |"
+    before = [kept, kept.replace("| 2 |", "| 1 |"), "| `gone` | 1 | 30 | 0 | 0 | even: 30 |  | 7 |"]
+    before += [place.format("`three` 1, `three` 2"), place.replace("abc", "old").format("`three` 1")]
+    page.write_text("\n".join([table.BEGIN, *before, table.END]))
+    monkeypatch.delenv("DRILLS")
+    ran(monkeypatch, capsys)
+    table.write(page, [THREE], records)
+    written = page.read_text().splitlines()
+    assert not [line for line in written if "`gone`" in line]
+    assert kept in written
+    assert [line for line in written if line.startswith("| `three` | 1 | 2 of 30 |")]
+    assert place.format("`three` 2") in written
+    assert not [line for line in written if "`old`" in line]
+
+
+def test_two_drills_at_a_time_and_those_that_measure_alone(records, monkeypatch):
+    under_way, most, order = set(), [], []
+
+    def apart(name: str, seed: int) -> bool:
+        under_way.add(name)
+        time.sleep(0.05)
+        most.append((name, len(under_way)))
+        under_way.remove(name)
+        order.append(name)
+        return name != "c"
+
+    def named(name: str, **more: bool) -> Drill:
+        return Drill(name, "…", 10, three, **more)
+
+    monkeypatch.setattr(command, "perform_apart", apart)
+    every = [named("a"), named("m", alone=True), named("b"), named("c"), named("d")]
+    monkeypatch.setattr(command, "found", lambda: every)
+    monkeypatch.setattr("sys.argv", ["drills", "--lanes", "2"])
+    assert command.main() == 1  # one was not good, and the others ran
+    assert sorted(order) == ["a", "b", "c", "d", "m"]
+    assert order[-1] == "m"
+    assert ("m", 1) in most
+    assert max(count for _, count in most) == 2
 
 
 def test_a_page_without_its_markers_is_refused(records, tmp_path):
