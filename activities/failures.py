@@ -18,7 +18,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from supportly.contracts.operations import fits
 from supportly.crypto import CannotOpen
-from supportly.errors import AnswerTooLarge, SupportlyError
+from supportly.errors import AnswerTooLarge, SupportlyError, Unavailable
 
 LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
@@ -30,6 +30,9 @@ HEARTBEAT_S: Final = 5.0
 """Also while a slow provider is awaited; workflows miss a dead worker after some twenty seconds."""
 READ_PATIENCE_S: Final = 15.0
 """A read whose provider wants a longer pause than this fails at once: the caller waits for 20 s, and it takes some."""
+
+UNAVAILABLE: Final = Unavailable.code
+"""Our own database or Temporal is away: that says nothing about a provider."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -112,7 +115,7 @@ async def beating() -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            activity.heartbeat(*activity.info().heartbeat_details)  # what earlier attempts have noted stays
             await asyncio.sleep(HEARTBEAT_S)
 
     task = asyncio.create_task(beat())
@@ -123,11 +126,24 @@ async def beating() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def attempting() -> AsyncIterator[None]:
-    """`translated` with heartbeats: one attempt of an activity whose worker is missed when it dies."""
-    with translated():
-        async with beating():
-            yield
+async def attempting(*, tries: int | None = None) -> AsyncIterator[None]:
+    """`translated` with heartbeats: one attempt of an activity whose worker is missed when it dies.
+
+    With `tries`, the failure that makes so many is final. Attempts that died with their worker, or met no database, are
+    none, which a retry policy cannot tell apart.
+    """
+    try:
+        with translated():
+            async with beating():
+                yield
+    except ApplicationError as error:
+        if tries is None or error.non_retryable or error.type == UNAVAILABLE or not activity.in_activity():
+            raise
+        failed = 1 + next((noted for noted in activity.info().heartbeat_details if isinstance(noted, int)), 0)
+        activity.heartbeat(failed)  # the SDK delivers the last one before the failure
+        if failed < tries:
+            raise
+        raise ApplicationError(error.message, *error.details, type=error.type, non_retryable=True) from None
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

@@ -39,6 +39,8 @@ from supportly.telemetry import metrics
 
 STRETCH_S: Final = 55.0
 """One activity ingests for about a minute: long enough to be cheap in Temporal, short enough to lose little."""
+TRIES: Final = 8
+"""Failures of a provider in one stretch, over some five minutes: one that is down for longer is left to another run."""
 CHECKED_BY_ID: Final = 20
 """Missing documents that one sweep asks the provider for by id; the others wait for the second complete walk."""
 BATCHES: Final = 3
@@ -112,7 +114,7 @@ class KnowledgeActivities:
         """
         stream = job.streams[0]
         done, error, wait_s = False, "", 0.0
-        async with attempting():
+        async with attempting(tries=TRIES):
             try:
                 done = (await self._walk(job, stream)).state != "walking"
             except SupportlyError as failure:

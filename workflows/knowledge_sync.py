@@ -27,7 +27,8 @@ SHORT: Final = timedelta(minutes=2)
 PATIENT: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=8
 )
-# Closing a run has to succeed some time: its row says that it runs.
+# Closing a run has to succeed some time: its row says that it runs. A stretch counts its provider's failures itself,
+# since attempts that die with their worker are none.
 STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 ONCE: Final = RetryPolicy(maximum_attempts=1)
 IDLE: Final = timedelta(hours=1)
@@ -79,7 +80,14 @@ class KnowledgeSync:
     async def _stretch(self) -> None:
         """One activity's worth of the first stream, its sweep when the walk is over, a pause when one is wished."""
         try:
-            stretch = await self._do(KnowledgeActivities.ingest, self.job, lasts=STRETCH, heartbeat_timeout=SILENCE)
+            stretch = await self._do(
+                KnowledgeActivities.ingest,
+                self.job,
+                lasts=STRETCH,
+                heartbeat_timeout=SILENCE,
+                schedule_to_close_timeout=IDLE,
+                retry_policy=STUBBORN,
+            )
             if stretch.stream_done:
                 stretch.counts = await self._do(KnowledgeActivities.sweep, self.job, lasts=STRETCH)
         except ApplicationError as error:

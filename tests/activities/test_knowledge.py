@@ -1,6 +1,7 @@
 """What the ingest activity does around its pages; the workflow's tests run it inside Temporal."""
 
 import asyncio
+import dataclasses
 import uuid
 
 import pytest
@@ -8,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.calls import Calls
-from activities.knowledge import KnowledgeActivities
+from activities.knowledge import TRIES, KnowledgeActivities
 from bench import source
 from bench.source import MemoryProvider, Source
 from supportly.contracts.knowledge import Document, KnowledgeJob
@@ -128,3 +129,26 @@ async def test_what_the_provider_says_by_id_goes_at_the_first_miss(activities, a
     held.gone = {"0"}
     assert (await run()).deleted == 1
     assert (await run()).deleted == 1
+
+
+@pytest.mark.parametrize(
+    ("attempt", "noted", "final"),
+    [(1, (), False), (30, (), False), (50, (TRIES - 2,), False), (TRIES, (TRIES - 1,), True), (9, (TRIES - 1,), True)],
+)
+async def test_failures_of_the_provider_are_counted_and_attempts_that_died_are_not(
+    activities, job, held, attempt, noted, final
+):
+    """Thirty attempts whose worker was killed are followed by the provider's first failure: it is tried again."""
+
+    def before(_stream, _page):
+        raise ProviderFailure("down", provider_status=503, transient=True)
+
+    held.before_page = before
+    environment, beats = ActivityEnvironment(), []
+    environment.info = dataclasses.replace(environment.info, attempt=attempt, heartbeat_details=noted)
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    with pytest.raises(ApplicationError) as caught:
+        await environment.run(activities.ingest, job)
+    assert (caught.value.type, caught.value.message, caught.value.non_retryable) == ("provider_error", "down", final)
+    assert beats[-1] == (sum(noted) + 1,)
+    assert set(beats[:-1]) <= {noted}  # what earlier attempts have noted is not wiped out meanwhile

@@ -19,8 +19,8 @@ from temporalio.worker import Worker
 
 from activities import schedules
 from activities.calls import Calls
-from activities.failures import to_temporal
-from activities.knowledge import KnowledgeActivities
+from activities.failures import attempting, to_temporal
+from activities.knowledge import TRIES, KnowledgeActivities
 from activities.knowledge_sample import KnowledgeSampling
 from bench import source
 from bench.source import MemoryProvider, Source
@@ -439,7 +439,8 @@ class Away(Slow):
 
     @activity.defn(name="knowledge_ingest")
     async def ingest(self, job: KnowledgeJob) -> Stretch:
-        self._may_fail("ingest")
+        async with attempting(tries=TRIES):
+            self._may_fail("ingest")
         return Stretch(pages=1, stream_done=True)
 
     @activity.defn(name="knowledge_sweep")
@@ -453,7 +454,7 @@ class Away(Slow):
         return 0
 
 
-DATABASE, PROVIDER = Unavailable("The database is away.", retry_after=5), ProviderFailure("down", provider_status=503)
+DATABASE, PROVIDER = Unavailable("The database is away.", retry_after=5), ProviderFailure("down", provider_status=503, transient=True)
 
 
 @pytest.mark.parametrize(
@@ -461,6 +462,8 @@ DATABASE, PROVIDER = Unavailable("The database is away.", retry_after=5), Provid
     [
         (100, DATABASE, "succeeded", {}),  # eight minutes and more, in each step
         (10_000, DATABASE, "partial", {"articles": "The database is away."}),  # an hour, and it has to end some time
+        (TRIES - 1, PROVIDER, "succeeded", {}),
+        (TRIES, PROVIDER, "partial", {"articles": "down"}),
         (100, PROVIDER, "partial", {"articles": "down"}),
     ],
 )
@@ -482,6 +485,8 @@ async def test_our_own_outage_spends_nothing_of_the_patience_with_the_provider(o
         job = KnowledgeJob(account_id=1, provider="memory")
         report = await env.client.execute_workflow(KnowledgeSync.run, job, id="away", task_queue="away")
     assert (report.state, report.failed_streams) == (state, why)
+    if error is PROVIDER:
+        assert away.tries["ingest"] == TRIES  # counted from attempt to attempt by the activity itself
 
 
 @pytest.mark.parametrize(("pages", "state", "asked"), [(40, "succeeded", 41), (0, "partial", 6), (3, "partial", 8)])
