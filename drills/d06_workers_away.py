@@ -41,8 +41,8 @@ BLOG_POSTS: Final = 3000
 WORKERS: Final = 2
 SETTINGS: Final = {"SUPPORTLY_RATE_FACTOR": "1", "SUPPORTLY_SYNC_INTERVAL_MINUTES": "15"}
 DAY: Final = timedelta(days=1)
-SETTLES_S: Final = 300.0
-"""By then every late run has ended, also one that has waited for the provider's budget."""
+SETTLES_S: Final = 900.0
+"""By then every late run has ended, also four at Slack that share one page a minute, on a machine that is busy."""
 AFTER_S: Final = 2.0
 """How long is looked for a second run after the last one has ended."""
 

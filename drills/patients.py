@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+import httpx
 
 from drills.caller import Account
 from drills.grants import SETTLED_S, Held, Place, grants, held, last_request, refreshes, works
@@ -21,6 +24,8 @@ POLICIES: Final = {
 """Providers as they are, by their own statement, and what their doubles are told to do."""
 SIDE_BY_SIDE: Final = 12
 """Connects or calls at once: as many as two cores answer without queues."""
+CONSENTS: Final = 3
+"""Times that somebody tries to connect again before it counts as broken."""
 POLL_S: Final = 0.5
 
 
@@ -64,6 +69,14 @@ class Patients:
         await asyncio.gather(*map(one, places))
 
     async def _connect(self, account: Account, provider: str) -> None:
+        """Connect as often as a person would: a busy machine may keep a code waiting for too long."""
+        for _ in range(CONSENTS - 1):
+            with contextlib.suppress(httpx.HTTPStatusError):
+                await self._consented(account, provider)
+                return
+        await self._consented(account, provider)
+
+    async def _consented(self, account: Account, provider: str) -> None:
         if provider != "salesforce":
             await account.connect(provider)
             return
