@@ -58,13 +58,14 @@ proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
 	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o timeout=3600 $(PYTEST_ARGS)
 
 drills: setup ## Break the stack on purpose and count what is lost (an hour; DRILLS=quick: a tenth of it; DRILLS_ARGS="--seed 2")
-	@exec $(BIN)/python -m drills --lanes 2 $(DRILLS_ARGS)
+	@exec $(BIN)/python -m drills $(DRILLS_ARGS)
 
 bench: setup ## Measure, each figure as one JSON object with what it is compared to, and draw the plots of docs/ (half an hour)
 	@mkdir -p .cache && rm -f .cache/figures.jsonl
 	@$(BIN)/python -m bench.api | tee -a .cache/figures.jsonl
 	@$(BIN)/python -m bench.ingest --docs 2000 20000 100000 --langchain 2000 20000 --http 2000 | tee -a .cache/figures.jsonl
 	@$(BIN)/python -m bench.search | tee -a .cache/figures.jsonl
+	@$(BIN)/python -m bench.search --manuals | tee -a .cache/figures.jsonl
 	@.cache/peers/bin/python bench/plot.py .cache/figures.jsonl docs
 
 histories: setup ## Record a history of every course of every workflow, for docs/changing-workflows.md (VERSION=2027-03)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -20,7 +20,7 @@ from activities.failures import FIRST_PAUSE_S, attempting, leaving, translated
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
-from supportly.knowledge.embed import Embedder, WordLlamaEmbedder
+from supportly.knowledge.embed import Embedder, Matrix, WordLlamaEmbedder
 from supportly.provider import Provider, StreamsKnowledge
 from supportly.settings import Settings
 from supportly.storage import (
@@ -28,6 +28,7 @@ from supportly.storage import (
     knowledge_index,
     knowledge_models,
     knowledge_pages,
+    knowledge_recall,
     knowledge_refining,
     knowledge_status,
     knowledge_sweeps,
@@ -233,7 +234,13 @@ class KnowledgeActivities:
             model = await knowledge_models.instant(self.db, self.embedder.model, self.embedder.dimensions)
             await knowledge_words.settle(self.db, job.account_id)
             await knowledge_words.count_common(self.db, job.account_id)
-            return await knowledge_index.bring_up_to_date(self.db, job.account_id, model)
+            joined = await knowledge_index.bring_up_to_date(self.db, job.account_id, model, self._embed)
+            await knowledge_recall.calibrate(self.db, job.account_id, model, self._embed)
+            return joined
+
+    async def _embed(self, texts: Sequence[str]) -> Matrix:
+        """Vectors of the instant tier, made beside the event loop."""
+        return await asyncio.to_thread(self.embedder.embed, texts)
 
     @activity.defn(name="knowledge_finish")
     async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:

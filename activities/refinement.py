@@ -22,7 +22,7 @@ from supportly.knowledge.embed import WordLlamaEmbedder
 from supportly.knowledge.encoders import Encoder
 from supportly.knowledge.split import Chunk
 from supportly.settings import Settings
-from supportly.storage import knowledge_index, knowledge_models, knowledge_refining
+from supportly.storage import knowledge_index, knowledge_models, knowledge_recall, knowledge_refining
 from supportly.storage.database import Database
 from supportly.storage.knowledge_models import Model
 from supportly.temporal import bulk, search_attributes
@@ -101,14 +101,15 @@ class RefinementActivities:
                 continue
             try:
                 result.done += await self._read(account_id, model, encoder, ends)
+                left = await knowledge_refining.count(self.db, account_id, model.id)
+                if not left:
+                    await self._settle(account_id, model, encoder)
             except SupportlyError as failure:
                 if not failure.retryable:
                     raise
                 result.wait_s = failure.retry_after or RETRY_S
-            left = await knowledge_refining.count(self.db, account_id, model.id)
+                left = max(1, await knowledge_refining.count(self.db, account_id, model.id))  # the index may be left
             result.left += left
-            if not left:
-                await self._settle(account_id, model)
         return result
 
     async def _wanted(self) -> list[Model]:
@@ -146,10 +147,11 @@ class RefinementActivities:
                 break
         return done
 
-    async def _settle(self, account_id: int, model: Model) -> None:
+    async def _settle(self, account_id: int, model: Model, encoder: Encoder) -> None:
         instant = await knowledge_models.instant(self.db, WordLlamaEmbedder.model, WordLlamaEmbedder.dimensions)
         await knowledge_refining.settle(self.db, account_id, model.id, instant)
-        await knowledge_index.bring_up_to_date(self.db, account_id, model.id)
+        await knowledge_index.bring_up_to_date(self.db, account_id, model.id, encoder.encode)
+        await knowledge_recall.calibrate(self.db, account_id, model.id, encoder.encode)
 
     # --- another model ----------------------------------------------------------------------------------------------
 

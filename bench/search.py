@@ -1,5 +1,8 @@
 """How fast and how completely search finds, by the size of the account: `python -m bench.search [--chunks 100000]`.
 
+The texts are random words, whose vectors are all alike, or with `--manuals` the docstrings of what is installed here:
+real text, of which there may be less than is asked for.
+
 One database holds accounts of 0.1 %, 1 %, 10 % and the rest of all chunks, all in one partition, in two languages and
 from two providers, loaded through the real activities. Recall is that of the ten nearest vectors against an exact scan
 of the same account with the same filter; times are PostgreSQL's own (planning and execution of the whole statement), as
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import uuid
 from typing import Any, Final
 
@@ -18,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.calls import Calls
 from activities.knowledge import KnowledgeActivities
-from bench import peers, source
+from bench import manuals, peers, source
 from bench.figures import percentile, say
 from supportly.contracts.knowledge import Document, KnowledgeJob
 from supportly.crypto import KeyRing, Vault
@@ -35,6 +39,8 @@ ASKED: Final = 100
 """Questions of each account and filter."""
 CHUNKS_A_DOCUMENT: Final = 5.27
 """Of the peers' corpus, cut by our splitter."""
+CHUNKS_A_MANUAL: Final = 9.0
+"""Of a module's docstrings."""
 LIMIT_P50, LIMIT_P95 = 3.0, 10.0
 """Milliseconds that a search may take in the database."""
 
@@ -121,11 +127,19 @@ def _milliseconds(plan: list[Any]) -> float:
     return sum(float(line.split()[2]) for line in lines if line.startswith(("Planning Time", "Execution Time")))
 
 
-async def measure(server: Postgres, total: int) -> None:
+def texts_of(total: int, *, real: bool) -> list[Document]:
+    """Documents of so many chunks."""
+    if not real:
+        return source.documents(list(peers.module().corpus(int(total / CHUNKS_A_DOCUMENT))))
+    found = manuals.documents()
+    random.Random(1).shuffle(found)
+    return found[: int(total / CHUNKS_A_MANUAL)]
+
+
+async def measure(server: Postgres, total: int, *, real: bool = False) -> None:
     """Load all accounts, let PostgreSQL count its rows as it does every minute, and ask."""
     bench = Bench(server)
-    module = peers.module()
-    corpus = source.documents(list(module.corpus(int(total / CHUNKS_A_DOCUMENT))))
+    corpus = texts_of(total, real=real)
     corpus = [d.model_copy(update={"locale": "de" if n % 3 == 0 else "en"}) for n, d in enumerate(corpus)]
     accounts = dict(zip(SHARES, await bench.accounts(), strict=True))
     place, texts = 0, {}
@@ -143,7 +157,7 @@ async def measure(server: Postgres, total: int) -> None:
             questions = [words[n % len(words)] for n in range(ASKED)]
             got = [await bench.ask(accounts[name], q, **chosen) for q in questions]
             whole, alone, recall = ([g[n] for g in got] for n in range(3))
-            figure = f"{name}_{label}"
+            figure = f"{name}_{label}{'_manuals' if real else ''}"
             for part, times in (("search", whole), ("vectors", alone)):
                 for quantile, limit in ((0.5, LIMIT_P50), (0.95, LIMIT_P95)):
                     value = percentile(times, quantile)
@@ -170,11 +184,12 @@ def main() -> None:
     """A database of its own, gone afterwards."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--manuals", action="store_true", help="real text")
     given = parser.parse_args()
     with source.workplace() as directory:
         server = Postgres.start(directory / "pg")
         try:
-            asyncio.run(measure(server, given.chunks))
+            asyncio.run(measure(server, given.chunks, real=given.manuals))
         finally:
             server.stop()
 

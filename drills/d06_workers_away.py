@@ -144,6 +144,8 @@ class Absence:
             await reached(over, seconds=SETTLES_S, every=0.5)
         except AssertionError:
             return  # who has not run is counted
+        slowest = max(self.tally.facts.get("slowest_catch_up_s", 0.0), round(time.time() - back, 1))
+        self.tally.note(slowest_catch_up_s=slowest)
         await asyncio.sleep(AFTER_S)
 
     def _judged(self, back: float, due: dict[Place, float]) -> Damage:

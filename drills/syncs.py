@@ -22,6 +22,7 @@ from drills.damage import Damage
 from drills.stage import Stage
 from drills.tally import Tally
 from supportly.contracts import ids
+from supportly.storage import knowledge_titles
 
 ARTICLES: Final = 2500
 """Generated articles have four chunks each."""
@@ -63,9 +64,11 @@ select (select count(*) from vectors v where v.account_id = %s and v.model_id = 
        (select count(*) from knowledge_ann.{name} i where not exists (
             select from vectors v where v.account_id = i.account_id and v.model_id = %s and v.part <= %s
             and v.document_id = i.document_id and v.text_hash = i.text_hash and not v.hidden)),
-       (select count(*) - count(distinct (document_id, text_hash)) from knowledge_ann.{name})
+       (select count(*) - count(distinct (document_id, text_hash)) from knowledge_ann.{name}),
+       (select count(*) from knowledge_ann.{name} i where not exists (
+            select from knowledge_ann.{titles} t where t.document_id = i.document_id))
 """
-"""Vectors that the account's own index lacks, entries that belong to none, and entries that are there twice."""
+"""Vectors that the account's own index lacks, entries that belong to none, are there twice, and have no title."""
 
 
 Attack = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -194,8 +197,9 @@ class Library:
         lacking = over = 0
         for name, model, part in self.stage.rows(INDEXES, account.id):
             values = (account.id, model, part, model, part)
-            [(without, stray, twice)] = self.stage.rows(INDEXED.format(name=name), *values)
-            lacking, over = lacking + without, over + stray + twice
+            indexed = INDEXED.format(name=name, titles=knowledge_titles.of(name))
+            [(without, stray, twice, untitled)] = self.stage.rows(indexed, *values)
+            lacking, over = lacking + without + untitled, over + stray + twice
         return Kept(tables, lacking, over)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from supportly.storage import knowledge_titles
 from supportly.storage.arrays import Uuids, half_vectors
 from supportly.storage.database import Database, do, rows
 
@@ -194,23 +195,38 @@ async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict
         "select name from knowledge_indexes where account_id = %(a)s and name is not null for share",
         {"a": at["a"]},
     )
+    keys = {"docs": [row[0] for row in gone], "hashes": [row[1] for row in gone]}
     for (name,) in built:
         await do(
             c,
             f"delete from knowledge_ann.{name} i using unnest(%(docs)s::uuid[], %(hashes)b::bytea[]) k (d, h) "  # noqa: S608
             "where i.document_id = k.d and i.text_hash = k.h",
-            {"docs": [row[0] for row in gone], "hashes": [row[1] for row in gone]},
+            keys,
+        )
+        await do(
+            c,
+            f"delete from knowledge_ann.{knowledge_titles.of(name)} t using unnest(%(docs)s::uuid[]) k (d) "  # noqa: S608
+            f"where t.document_id = k.d and not exists (select from knowledge_ann.{name} i where i.document_id = k.d)",
+            keys,
         )
 
 
 async def drop_indexes(c: AsyncConnection, account_id: int) -> None:
-    """Drop an account's own indexes: they hold what has just gone. What is left is scanned until the next build."""
-    at = {"a": account_id}
+    """Drop an account's own indexes: they hold what has just gone. What is left is scanned until the next build.
+
+    So do the titles of builds that never came to their end.
+    """
+    at = {"a": account_id, "mine": rf"^[tv]{account_id}_\d+_\d+$"}
+    await do(
+        c,
+        "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null "
+        "where account_id = %(a)s and name is not null",
+        at,
+    )
     for (name,) in await rows(
         c,
-        "update knowledge_indexes i set name = null, built_part = null, built_rows = null from knowledge_indexes o "
-        "where i.account_id = %(a)s and i.name is not null and o.account_id = i.account_id "
-        "and o.model_id = i.model_id returning o.name",
+        "select distinct 'v' || substr(c.relname, 2) from pg_class c "
+        "where c.relnamespace = 'knowledge_ann'::regnamespace and c.relkind = 'r' and c.relname ~ %(mine)s",
         at,
     ):
         await do(c, "select knowledge_drop(%(n)s)", {"n": name})

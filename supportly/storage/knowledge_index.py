@@ -2,14 +2,16 @@
 
 A small account is scanned exactly. A large one has a table in the schema `knowledge_ann` for each model; what was
 written since its last build stands in later parts of `vectors` and is scanned exactly, so no answer depends on when the
-index is brought up to date.
+index is brought up to date. Beside it stands a table of titles: an index holds the halves of a vector apart.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from supportly.storage import knowledge_titles
 from supportly.storage.database import Database, do, rows
+from supportly.storage.knowledge_titles import Embed
 
 INDEXED_FROM: Final = 2_500
 """Vectors of an account from which it has an index: an exact scan of as many takes about two milliseconds."""
@@ -19,8 +21,11 @@ REBUILT_FROM: Final = 0.1
 """Share of new vectors from which an index is built anew: one by one they cost some ten times as much."""
 
 
-async def bring_up_to_date(db: Database, account_id: int, model: int) -> int:
-    """Build, extend or drop the index of an account's vectors of a model; answers how many vectors joined it."""
+async def bring_up_to_date(db: Database, account_id: int, model: int, embed: Embed) -> int:
+    """Build, extend or drop the index of an account's vectors of a model; answers how many vectors joined it.
+
+    `embed` makes vectors of that model, of the titles of new documents.
+    """
     at: dict[str, Any] = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
         # Documents know how many chunks they have; counting those themselves would read all of the account's text.
@@ -56,7 +61,7 @@ async def bring_up_to_date(db: Database, account_id: int, model: int) -> int:
     if not counted:
         return 0
     at |= {"part": counted[0][0], "d": dimensions}
-    return await (_extend if built is not None and new < REBUILT_FROM * total else _build)(db, at)
+    return await (_extend if built is not None and new < REBUILT_FROM * total else _build)(db, at, embed)
 
 
 async def _alone(c: Any, at: dict[str, Any]) -> bool:
@@ -67,7 +72,8 @@ async def _alone(c: Any, at: dict[str, Any]) -> bool:
     return bool(alone)
 
 
-async def _build(db: Database, at: dict[str, Any]) -> int:
+async def _build(db: Database, at: dict[str, Any], embed: Embed) -> int:
+    await knowledge_titles.prepare(db, at, embed)
     async with db.tenant(at["a"]) as c:
         if not await _alone(c, at):
             return 0
@@ -78,8 +84,8 @@ async def _build(db: Database, at: dict[str, Any]) -> int:
         [(joined,)] = await rows(c, f"select count(*) from knowledge_ann.{name}", {})  # noqa: S608 (our own name)
         await do(
             c,
-            "update knowledge_indexes set name = %(name)s, built_part = %(part)s, built_rows = %(n)s, built_at = now() "
-            "where account_id = %(a)s and model_id = %(m)s",
+            "update knowledge_indexes set name = %(name)s, built_part = %(part)s, built_rows = %(n)s, "
+            "built_at = now(), ef_search = null where account_id = %(a)s and model_id = %(m)s",
             at | {"name": name, "n": joined},
         )
         if before is not None and before != name:
@@ -97,18 +103,21 @@ async def _build(db: Database, at: dict[str, Any]) -> int:
     return int(joined)
 
 
-async def _extend(db: Database, at: dict[str, Any]) -> int:
+async def _extend(db: Database, at: dict[str, Any], embed: Embed) -> int:
+    current = "select name from knowledge_indexes where account_id = %(a)s and model_id = %(m)s"
     async with db.tenant(at["a"]) as c:
-        if not await _alone(c, at):
+        [(name,)] = await rows(c, current, at)
+    await knowledge_titles.complete(db, at, knowledge_titles.of(name), embed)
+    async with db.tenant(at["a"]) as c:
+        if not await _alone(c, at) or (await rows(c, current, at))[0][0] != name:
             return 0
-        [(name,)] = await rows(
-            c, "select name from knowledge_indexes where account_id = %(a)s and model_id = %(m)s", at
-        )
         joined = await do(
             c,
             f"insert into knowledge_ann.{name} (account_id, document_id, text_hash, provider, locale, embedding) "  # noqa: S608
-            "select v.account_id, v.document_id, v.text_hash, v.provider, v.locale, v.embedding from vectors v "
+            "select v.account_id, v.document_id, v.text_hash, v.provider, v.locale, "
+            "v.embedding + v.embedding - t.embedding from vectors v "
             "join knowledge_indexes i on i.account_id = v.account_id and i.model_id = v.model_id "
+            f"join knowledge_ann.{knowledge_titles.of(name)} t on t.document_id = v.document_id "
             "where v.account_id = %(a)s and v.of_account = %(a)s and v.model_id = %(m)s "
             "and v.part > i.built_part and v.part <= %(part)s and not v.hidden",
             at,
@@ -131,7 +140,7 @@ async def _drop(db: Database, at: dict[str, Any]) -> None:
         )
         await do(
             c,
-            "update knowledge_indexes set name = null, built_part = null, built_rows = null "
+            "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null "
             "where account_id = %(a)s and model_id = %(m)s",
             at,
         )

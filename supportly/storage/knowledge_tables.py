@@ -143,9 +143,11 @@ knowledge_indexes = Table(
     Column("built_rows", Integer),
     Column("name", Text),
     _moment("built_at"),
+    Column("ef_search", Integer),
 )
 """Where an account's vectors of a model stand. `part` is the one that is written now. `complete`: every chunk has a
-vector of this model. `name`: the table in schema `knowledge_ann` that holds the parts up to `built_part`, or null."""
+vector of this model. `name`: the table in schema `knowledge_ann` that holds the parts up to `built_part`, or null; that
+of the titles is named alike, with a `t`. `ef_search`: the candidates that a search keeps, null until measured."""
 
 knowledge_languages = Table(
     "knowledge_languages",

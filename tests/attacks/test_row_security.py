@@ -5,6 +5,7 @@ What there is to attack is read off PostgreSQL's catalogue: a table, view or fun
 
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -33,6 +34,7 @@ where p.prosecdef and n.nspname not in ('pg_catalog', 'information_schema')
 DEFINERS = {
     # Of the session's account alone:
     "knowledge_build": "own", "knowledge_drop": "own", "knowledge_fulltext": "own", "knowledge_settle": "own",
+    "knowledge_titles": "own",
     # Over all accounts, for work that belongs to none: ids and counts, and one yes or no.
     "grant_is_shared": "all", "knowledge_holding": "all", "knowledge_lacking": "all", "service_figures": "all",
     "service_revocations": "all", "service_standing": "all", "accounts_to_clean": "all", "sealed_by_key": "all",
@@ -48,6 +50,11 @@ TELLING = {"account_id", "provider", "id", "connected", "reconnect_required", "k
 """What those over all accounts may answer with: nothing that a person or a provider has written."""
 
 
+async def embed(texts):
+    """Some vector of each title: what it says doesn't matter here."""
+    return np.full((len(texts), 256), 1 / 16, np.float32)
+
+
 @pytest.fixture
 async def everything(tenants, postgres, owner: Engine):  # noqa: F811
     """Every relation of ours, with an index table of Ada's among them.
@@ -58,8 +65,8 @@ async def everything(tenants, postgres, owner: Engine):  # noqa: F811
     with owner.connect() as c:
         model = c.execute(text("select model_id from vectors where account_id = :a limit 1"), {"a": ADA}).scalar_one()
     with patch.object(knowledge_index, "INDEXED_FROM", 1):
-        joined = await knowledge_index.bring_up_to_date(db, ADA, model)
-        assert joined or not await knowledge_index.bring_up_to_date(db, ADA, model)
+        joined = await knowledge_index.bring_up_to_date(db, ADA, model, embed)
+        assert joined or not await knowledge_index.bring_up_to_date(db, ADA, model, embed)
     await db.close()
     with owner.connect() as c:
         return list(c.execute(text(RELATIONS)))

@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -75,6 +75,10 @@ class Base:
         batch = Batch(walk)
         batch.add(page or await MemoryProvider(self.source).read_stream(None, "articles", walk.cursor, walk.since))
         return await prepare(self.db, self.embedder, job, "articles", batch)
+
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        """Vectors of the instant tier."""
+        return self.embedder.embed(texts)
 
     async def asked(self, question: str) -> Asked:
         """A question as the instant tier reads it."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from supportly.storage import knowledge_index, knowledge_models, search
+from supportly.storage import knowledge_index, knowledge_models, knowledge_titles, search
 from supportly.storage.database import rows
 
 
@@ -61,13 +61,18 @@ async def test_a_small_account_is_scanned_by_its_own_rows_alone(filled, postgres
 async def test_a_large_account_is_asked_by_its_own_index(filled, monkeypatch, chosen):
     monkeypatch.setattr(knowledge_index, "INDEXED_FROM", 1)
     model = await knowledge_models.instant(filled.db, filled.embedder.model, filled.embedder.dimensions)
-    assert await knowledge_index.bring_up_to_date(filled.db, filled.account_id, model) == 300
+    assert await knowledge_index.bring_up_to_date(filled.db, filled.account_id, model, filled.embed) == 300
     # Three hundred rows are quicker sorted; a hundred thousand are not.
     found = await plans(filled, "number 7", first="set local enable_sort = off", **chosen)
     [(name,)] = await filled.rows("select name from knowledge_indexes where account_id = %(a)s")
-    [scan] = [n for n in found if n.get("Relation Name") == name]
-    assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", f"{name}_embedding_idx")
-    assert "<#>" in scan["Order By"]
+    for table in (name, knowledge_titles.of(name)):
+        reads = [n for n in found if n.get("Relation Name") == table]
+        [walked] = [n for n in reads if "Order By" in n]
+        assert (walked["Node Type"], walked["Index Name"]) == ("Index Scan", f"{table}_embedding_idx")
+        assert "<#>" in walked["Order By"]
+        # What the other half has found is looked up by its document.
+        [looked_up] = [n for n in reads if n is not walked]
+        assert "document_id" in looked_up.get("Index Cond", looked_up.get("Recheck Cond"))
 
 
 async def test_words_are_found_by_their_index(filled, db):

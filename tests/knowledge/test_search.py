@@ -134,7 +134,7 @@ async def test_its_owner_cannot_log_in(db, postgres):
 
 async def indexed(base) -> int:
     model = await knowledge_models.instant(base.db, base.embedder.model, base.embedder.dimensions)
-    return await knowledge_index.bring_up_to_date(base.db, base.account_id, model)
+    return await knowledge_index.bring_up_to_date(base.db, base.account_id, model, base.embed)
 
 
 @pytest.fixture

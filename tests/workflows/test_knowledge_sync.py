@@ -454,7 +454,8 @@ class Away(Slow):
         return 0
 
 
-DATABASE, PROVIDER = Unavailable("The database is away.", retry_after=5), ProviderFailure("down", provider_status=503, transient=True)
+DATABASE = Unavailable("The database is away.", retry_after=5)
+PROVIDER = ProviderFailure("down", provider_status=503, transient=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""A large account's index holds texts and titles apart, and knows how many candidates it needs."""
+
+import random
+
+import pytest
+
+from supportly.storage import (
+    knowledge_index,
+    knowledge_models,
+    knowledge_recall,
+    knowledge_sweeps,
+    knowledge_titles,
+    search,
+)
+from supportly.storage.database import rows
+from supportly.storage.search import Asked, Index
+
+STARTS = ("ba", "ke", "li", "mo", "nu", "pa", "re", "so", "ti", "zu")
+WORDS = [start + end for start in STARTS for end in ("dar", "fen", "gil", "hom", "kur", "lap")]
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Indexes for accounts of any size, extended by any number of chunks."""
+    monkeypatch.setattr(knowledge_index, "INDEXED_FROM", 1)
+    monkeypatch.setattr(knowledge_index, "EXTENDED_FROM", 1)
+
+
+@pytest.fixture
+def manuals(base):
+    """Sixty manuals of thirty sections each: every chunk of one has half of its vector in common with the others."""
+    rng = random.Random(14)
+
+    def text(count: int) -> str:
+        return " ".join(rng.choices(WORDS, k=count))
+
+    base.source.page_size = 100
+    base.source.documents = [
+        base.article(text(3), "\n\n".join(f"# {text(2)}\n\n{text(60)}" for _ in range(30))) for _ in range(60)
+    ]
+    return base
+
+
+async def model(base) -> int:
+    return await knowledge_models.instant(base.db, base.embedder.model, base.embedder.dimensions)
+
+
+async def brought(base) -> int:
+    return await knowledge_index.bring_up_to_date(base.db, base.account_id, await model(base), base.embed)
+
+
+async def index(base) -> tuple[Index, int | None]:
+    [(name, part, ef)] = await base.rows(
+        "select name, built_part, ef_search from knowledge_indexes where account_id = %(a)s"
+    )
+    return Index(part, name), ef
+
+
+async def nearest(base, which: Index, question: str) -> list[tuple[object, bytes]]:
+    """The keys of the nearest ten."""
+    asked = await base.asked(question)
+    async with base.db.tenant(base.account_id) as c:
+        indexes = await search.read_indexes(c, base.account_id)
+        [number] = indexes
+        sought = search.Sought(base.account_id, question, Asked(asked.model, asked.vector))
+        _, at = search.statement({number: which}, sought)
+        found = await rows(c, search.near("instant", which), at)
+    return [(row[0], bytes(row[1])) for row in sorted(found, key=lambda row: -row[2])[:10]]
+
+
+async def test_it_finds_what_an_exact_scan_finds(manuals, eager):
+    await manuals.sync()
+    assert await brought(manuals) >= 1800
+    assert await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed)
+    own, _ = await index(manuals)
+    rng, hits = random.Random(15), 0
+    for _ in range(40):
+        question = " ".join(rng.choices(WORDS, k=6))
+        hits += len(set(await nearest(manuals, own, question)) & set(await nearest(manuals, Index(), question)))
+    assert hits >= 0.99 * 400
+
+
+async def test_candidates_are_measured_once_a_build(manuals, eager):
+    await manuals.sync()
+    await brought(manuals)
+    assert (await index(manuals))[1] is None
+    async with manuals.db.tenant(manuals.account_id) as c:
+        await search.read_indexes(c, manuals.account_id)
+        # Nobody knows yet: the most.
+        assert await rows(c, "select current_setting('hnsw.ef_search')", {}) == [(str(search.EF_MOST),)]
+    least = await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed)
+    enough = {candidates + knowledge_recall.MARGIN for candidates in knowledge_recall.LADDER}
+    assert least in enough | {search.EF_MOST}
+    assert await index(manuals) == ((await index(manuals))[0], least)
+    assert await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed) is None
+    async with manuals.db.tenant(manuals.account_id) as c:
+        await search.read_indexes(c, manuals.account_id, filtered=True)
+        wanted = str(round(search.FILTERED * least))
+        assert await rows(c, "select current_setting('hnsw.ef_search')", {}) == [(wanted,)]
+    # Built anew it is another index.
+    manuals.source.documents = manuals.source.documents[:30]
+    manuals.source.documents += [manuals.article(f"new {n}", f"Wholly new {n}.") for n in range(400)]
+    await manuals.sync()
+    await manuals.sync()
+    assert await brought(manuals) > 400
+    assert (await index(manuals))[1] is None
+
+
+async def test_an_index_that_misses_asks_for_more(manuals, eager, monkeypatch):
+    """What it measures is the index's own answers: one that never finds gets the most."""
+    await manuals.sync()
+    await brought(manuals)
+    original = search.near
+
+    def blind(tier: str, which: Index) -> str:
+        return original(tier, which) if which.name is None else f"{original(tier, which)} offset 20"
+
+    monkeypatch.setattr(knowledge_recall, "near", blind)
+    found = await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed)
+    assert found == search.EF_MOST
+
+
+async def test_titles_are_embedded_once_and_go_with_their_documents(manuals, eager):
+    await manuals.sync()
+    await brought(manuals)
+    own, _ = await index(manuals)
+    titles = knowledge_titles.of(own.name)
+
+    async def stored() -> dict[str, str]:
+        found = await manuals.rows(
+            f"select d.external_id, t.title_hash from knowledge_ann.{titles} t "
+            "join documents d on d.account_id = t.account_id and d.document_id = t.document_id"
+        )
+        return dict(map(tuple, found))
+
+    first, renamed = await stored(), manuals.source.documents[0]
+    assert first.keys() == {d.external_id for d in manuals.source.documents}
+    # Two go, one is renamed, one comes: of those that stay none is embedded again.
+    manuals.source.documents[0] = renamed.model_copy(update={"title": "Giraffes"})
+    del manuals.source.documents[-2:]
+    manuals.source.documents.append(manuals.article("zebras"))
+    await manuals.sync()
+    await manuals.sync()
+    manuals.embedder.texts.clear()
+    assert await brought(manuals)
+    assert sorted(manuals.embedder.texts) == ["About zebras", "Giraffes"]
+    after = await stored()
+    assert after.keys() == {d.external_id for d in manuals.source.documents}
+    assert after[renamed.external_id] != first[renamed.external_id]
+    assert {n: h for n, h in after.items() if n in first and n != renamed.external_id}.items() <= first.items()
+    own, _ = await index(manuals)
+    assert (await nearest(manuals, own, "giraffes"))[0][0] in [
+        row[0]
+        for row in await manuals.rows(
+            "select document_id from documents where account_id = %(a)s and title = 'Giraffes'"
+        )
+    ]
+
+
+async def test_a_build_that_was_cut_off_leaves_nothing(manuals, eager, monkeypatch):
+    await manuals.sync()
+
+    async def cut(texts):
+        raise ConnectionError
+
+    async def tables() -> list[str]:
+        async with manuals.db.tenant(manuals.account_id) as c:
+            found = await rows(
+                c,
+                "select relname from pg_class where relnamespace = 'knowledge_ann'::regnamespace and relkind = 'r' "
+                "and relname ~ %(n)s order by 1",
+                {"n": f"^[tv]{manuals.account_id}_"},
+            )
+        return [row[0] for row in found]
+
+    number = await model(manuals)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await knowledge_index.bring_up_to_date(manuals.db, manuals.account_id, number, cut)
+    assert len(await tables()) == 2  # titles of two builds that never ended
+    await brought(manuals)
+    own, _ = await index(manuals)
+    assert await tables() == [knowledge_titles.of(own.name), own.name]
+    # Whoever disconnects leaves none of them.
+    monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
+    manuals.source.documents.append(manuals.article("zebras"))
+    await manuals.sync()
+    with pytest.raises(ConnectionError):
+        await knowledge_index.bring_up_to_date(manuals.db, manuals.account_id, number, cut)
+    assert len(await tables()) == 3
+    await knowledge_sweeps.purge(manuals.db, manuals.account_id, "memory")
+    assert await tables() == []
