@@ -24,6 +24,8 @@ LONGEST_PAUSE_S: Final = 3600.0
 """A provider that asks for more is asked again after an hour: its clock may be wrong, and ours goes on."""
 FIRST_PAUSE_S: Final = 1.0
 """Between a first failure and the second try."""
+LONGEST_COUNTED_S: Final = 60.0
+"""Between two tries of those that are counted."""
 LONGEST_BACKOFF_S: Final = 300.0
 """A provider that fails for hours is asked every five minutes."""
 HEARTBEAT_S: Final = 5.0
@@ -129,8 +131,8 @@ async def beating() -> AsyncIterator[None]:
 async def attempting(*, tries: int | None = None) -> AsyncIterator[None]:
     """`translated` with heartbeats: one attempt of an activity whose worker is missed when it dies.
 
-    With `tries`, the failure that makes so many is final. Attempts that died with their worker, or met no database, are
-    none, which a retry policy cannot tell apart.
+    With `tries`, the failure that makes so many is final, and pauses double up to a minute. Attempts that died with
+    their worker, or met no database, are none of them, which a retry policy cannot tell apart.
     """
     try:
         with translated():
@@ -141,9 +143,13 @@ async def attempting(*, tries: int | None = None) -> AsyncIterator[None]:
             raise
         failed = 1 + next((noted for noted in activity.info().heartbeat_details if isinstance(noted, int)), 0)
         activity.heartbeat(failed)  # the SDK delivers the last one before the failure
-        if failed < tries:
-            raise
-        raise ApplicationError(error.message, *error.details, type=error.type, non_retryable=True) from None
+        raise ApplicationError(
+            error.message,
+            *error.details,
+            type=error.type,
+            non_retryable=failed >= tries,
+            next_retry_delay=error.next_retry_delay or timedelta(seconds=min(2 ** (failed - 1), LONGEST_COUNTED_S)),
+        ) from None
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

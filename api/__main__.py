@@ -22,8 +22,9 @@ from supportly.settings import Settings
 KEEP_ALIVE_S: Final = 75
 """Seconds for which an idle connection is kept: longer than the callers' clients and the proxies between keep theirs
 (5 to 60), so that it is never the API that closes one on which a request is on its way."""
-ARRIVING_S: Final = 0.1
-"""Seconds for a connection to be accepted, and for its first request to be read; both take milliseconds."""
+ARRIVING_S: Final = 0.5
+"""Seconds for a connection to be accepted, and for its first request to be read. Both take milliseconds; where four
+processes share a core, a tenth of a second was too short for three requests of some thousand."""
 
 
 class Server(uvicorn.Server):

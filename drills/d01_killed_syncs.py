@@ -43,7 +43,8 @@ class Plan:
     """Callers who log a note around each kill."""
 
 
-WORKER: Final = Plan("worker", 4, 20, 2, 1.0, (0.0, 0.5))
+# A worker that is killed as soon as it has work stores nothing, and the next finds what it found.
+WORKER: Final = Plan("worker", 4, 8, 2, 1.0, (1.0, 3.0))
 TEMPORAL: Final = Plan("temporal", 2, 2, 1, 1.5, (0.5, 2.0))
 POSTGRES: Final = Plan("postgres", 2, 2, 1, 1.5, (0.5, 2.0))
 EVERYTHING: Final = Plan("everything", 2, 2, 1, 1.5, (1.0, 3.0), notes=10)

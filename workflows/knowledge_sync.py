@@ -27,8 +27,9 @@ SHORT: Final = timedelta(minutes=2)
 PATIENT: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=8
 )
-# Closing a run has to succeed some time: its row says that it runs. A stretch counts its provider's failures itself,
-# since attempts that die with their worker are none.
+# A stretch counts its provider's failures and chooses their pauses itself; what died with its worker goes on at once.
+AT_ONCE: Final = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=1.0)
+# Closing a run has to succeed some time: its row says that it runs.
 STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 ONCE: Final = RetryPolicy(maximum_attempts=1)
 IDLE: Final = timedelta(hours=1)
@@ -86,7 +87,7 @@ class KnowledgeSync:
                 lasts=STRETCH,
                 heartbeat_timeout=SILENCE,
                 schedule_to_close_timeout=IDLE,
-                retry_policy=STUBBORN,
+                retry_policy=AT_ONCE,
             )
             if stretch.stream_done:
                 stretch.counts = await self._do(KnowledgeActivities.sweep, self.job, lasts=STRETCH)

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import uuid
+from datetime import timedelta
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -150,5 +151,6 @@ async def test_failures_of_the_provider_are_counted_and_attempts_that_died_are_n
     with pytest.raises(ApplicationError) as caught:
         await environment.run(activities.ingest, job)
     assert (caught.value.type, caught.value.message, caught.value.non_retryable) == ("provider_error", "down", final)
+    assert caught.value.next_retry_delay == timedelta(seconds=min(2 ** sum(noted), 60))
     assert beats[-1] == (sum(noted) + 1,)
     assert set(beats[:-1]) <= {noted}  # what earlier attempts have noted is not wiped out meanwhile
