@@ -1,7 +1,8 @@
 """Draws what the benches measured: `python bench/plot.py FIGURES.jsonl docs`, with the environment of `bench.peers`.
 
 `ingest.svg`: milliseconds a document and MiB above idle, by the number of documents. `recall.svg`: recall@10 and the
-time of a search, by the number of an account's chunks.
+time of a search, by the number of an account's chunks, of random words and of real text. What FIGURES lacks stays as it
+was.
 """
 
 from __future__ import annotations
@@ -46,19 +47,22 @@ def ingest(figures: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def recall(figures: dict[str, dict[str, Any]], path: Path) -> None:
-    """Recall and time, by the account's size; one line a filter."""
+    """Recall and time, by the account's size; one line a filter, dashed for real text."""
     plot, (above, below) = plt.subplots(2, 1, figsize=(7, 5), sharex=True)
-    for chosen in ("none", "provider", "locale"):
-        for axis, prefix in ((above, "recall10_"), (below, "search_p50_")):
-            points = sorted(
-                (line["n"], line["value"])
-                for name, line in figures.items()
-                if name.startswith(prefix) and name.endswith(f"_{chosen}")
-            )
-            axis.plot([p[0] for p in points], [p[1] for p in points], "o-", label=f"filter: {chosen}")
+    colours = {"none": "tab:blue", "provider": "tab:orange", "locale": "tab:green"}
+    for chosen, colour in colours.items():
+        for text, style in (("", "o-"), ("_manuals", "s--")):
+            label = f"filter: {chosen}{', real text' if text else ''}"
+            for axis, prefix in ((above, "recall10_"), (below, "search_p50_")):
+                points = sorted(
+                    (line["n"], line["value"])
+                    for name, line in figures.items()
+                    if name.startswith(prefix) and name.endswith(f"_{chosen}{text}")
+                )
+                axis.plot([p[0] for p in points], [p[1] for p in points], style, color=colour, label=label)
     above.set(ylabel="recall@10", ylim=(0.9, 1.005))
     below.set(xscale="log", xlabel="chunks of the account", ylabel="ms in the database, p50", ylim=(0, None))
-    above.legend(frameon=False)
+    above.legend(frameon=False, ncols=2, fontsize=8)
     plot.savefig(path, metadata=NO_DATE)
 
 
@@ -67,8 +71,10 @@ def main() -> None:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     lines = [json.loads(line) for line in source.read_text().splitlines() if line.startswith("{")]
     figures = {line["figure"]: line for line in lines}
-    ingest(figures, target / "ingest.svg")
-    recall(figures, target / "recall.svg")
+    if any(name.startswith("ingest_") for name in figures):
+        ingest(figures, target / "ingest.svg")
+    if any(name.startswith("recall10_") for name in figures):
+        recall(figures, target / "recall.svg")
 
 
 if __name__ == "__main__":
