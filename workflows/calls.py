@@ -18,7 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 with workflow.unsafe.imports_passed_through():
     from activities.actions import ActionActivities
     from supportly.contracts.operations import Conclusion, Operation
-    from workflows.steps import reason
+    from workflows.steps import ONCE, STUBBORN, reason
 
 ATTEMPT: Final = timedelta(seconds=35)
 """One attempt: a few provider calls of 8 seconds each; its write lease (30 s) ends before it."""
@@ -27,7 +27,6 @@ READ_LIFE: Final = timedelta(seconds=60)
 WRITE_LIFE: Final = timedelta(hours=24)
 """A write goes on for a day: longer than the outages and daily quotas that providers report."""
 RETRY: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
-RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 
 J = TypeVar("J", bound=Operation)
 R = TypeVar("R")
@@ -39,9 +38,7 @@ async def promptly(run: Callable[[Any, J], Awaitable[R]], job: J, *, life: timed
     Raises ApplicationError with the code of our error as its type.
     """
     try:
-        return await workflow.execute_local_activity_method(
-            run, job, start_to_close_timeout=ATTEMPT, retry_policy=RetryPolicy(maximum_attempts=1)
-        )
+        return await workflow.execute_local_activity_method(run, job, start_to_close_timeout=ATTEMPT, retry_policy=ONCE)
     # What a local activity raises comes bare; that it ran out of time comes inside an ActivityError.
     except FailureError as error:
         own = error if isinstance(error, ApplicationError) else None
@@ -80,6 +77,6 @@ async def recorded(run: Callable[[Any, J], Awaitable[R]], job: J) -> R:
                 ActionActivities.fail,
                 end,
                 start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=RECORD_RETRY,
+                retry_policy=STUBBORN,
             )
         raise ApplicationError(error.message, *error.details, type=error.type, non_retryable=True) from None

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -16,22 +15,13 @@ with workflow.unsafe.imports_passed_through():
     from activities.knowledge_sample import KnowledgeSampling
     from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
     from workflows.knowledge_refinement import wake
-    from workflows.steps import UNAVAILABLE, step
+    from workflows.steps import AT_ONCE, ONCE, PATIENT, STUBBORN, UNAVAILABLE, step
 
 STRETCH: Final = timedelta(minutes=5)
 """An ingest activity plans for one minute; a page of a slow provider, and its embedding, may run over it."""
 SILENCE: Final = timedelta(seconds=20)
 """Heartbeats come every five seconds; after this long without one the worker is dead."""
 SHORT: Final = timedelta(minutes=2)
-# Eight tries take some five minutes: a provider that is down for longer is left to the next run.
-PATIENT: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=8
-)
-# A stretch counts its provider's failures and chooses their pauses itself; what died with its worker goes on at once.
-AT_ONCE: Final = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=1.0)
-# Closing a run has to succeed some time: its row says that it runs.
-STUBBORN: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-ONCE: Final = RetryPolicy(maximum_attempts=1)
 IDLE: Final = timedelta(hours=1)
 """Without a page for this long a stream is given up; the next scheduled run goes on where this one stood."""
 WHOLE_RUN: Final = {"not_connected", "reconnect_required", "sync_superseded", "unsupported_by_provider"}
