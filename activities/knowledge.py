@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from activities import schedules
 from activities.calls import Calls
 from activities.events import hand_over
-from activities.failures import FIRST_PAUSE_S, attempting, leaving, translated
+from activities.failures import FIRST_PAUSE_S, attempting, leaving
 from activities.knowledge_pages import Ahead, Batch, prepare
 from supportly.contracts.knowledge import Counts, KnowledgeJob, KnowledgeReport, RunState, Stretch
 from supportly.errors import Conflict, ProviderFailure, SupportlyError, Unavailable, UnsupportedByProvider
@@ -98,7 +98,7 @@ class KnowledgeActivities:
     @activity.defn(name="knowledge_open")
     async def open(self, job: KnowledgeJob) -> KnowledgeJob:
         """Open a run and fill in its epoch, generation and streams. Raises NotConnected, ReconnectRequired."""
-        with translated():
+        async with attempting():
             async with self.calls.open(job.account_id, job.provider, "knowledge") as opened:
                 provider = _streaming(opened.provider)
                 chosen = set(provider.chosen(opened.call.settings))
@@ -207,7 +207,7 @@ class KnowledgeActivities:
     async def sweep(self, job: KnowledgeJob) -> Counts:
         """End the walk of the first stream of the job: remove what is gone, or hold it. Answers the counts so far."""
         stream = job.streams[0]
-        with translated():
+        async with attempting():
             missing = await knowledge_sweeps.missing(self.db, job, stream, CHECKED_BY_ID)
             gone = await self._gone(job, stream, missing.first_time) if missing.first_time else []
             swept = await knowledge_sweeps.sweep(self.db, job, stream, gone, compare=missing.any)
@@ -222,9 +222,8 @@ class KnowledgeActivities:
             async with self.calls.open(job.account_id, job.provider, "knowledge") as opened:
                 provider = _streaming(opened.provider)
                 for external_id in suspects:
-                    activity.heartbeat()
                     if await provider.is_gone(opened.call, stream, external_id):
-                        gone.append(external_id)
+                        gone.append(external_id)  # noqa: PERF401 (what was found before the trouble stays)
         return gone
 
     @activity.defn(name="knowledge_index")
@@ -245,7 +244,7 @@ class KnowledgeActivities:
     @activity.defn(name="knowledge_finish")
     async def finish(self, job: KnowledgeJob, state: RunState) -> KnowledgeReport:
         """Close the run and answer how it ended."""
-        with translated():
+        async with attempting():
             held = await knowledge.finish_run(self.db, job, state)
             counts = await knowledge.counts(self.db, job)
             unrefined = await self._unrefined(job.account_id)

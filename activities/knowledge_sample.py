@@ -11,7 +11,7 @@ from typing import Final
 from temporalio import activity
 
 from activities.calls import Calls
-from activities.failures import translated
+from activities.failures import attempting
 from activities.knowledge_pages import content_hash
 from supportly.contracts.knowledge import Document, KnowledgeJob, Sample
 from supportly.errors import SupportlyError
@@ -41,7 +41,7 @@ class KnowledgeSampling:
         Trouble at the provider (its budget is spent, say) ends the sample early; an empty one is not kept.
         """
         taken = Sample()
-        with translated():
+        async with attempting():
             started_at = await knowledge_samples.began(self.db, job)
             if started_at is None:
                 return taken
@@ -73,7 +73,6 @@ class KnowledgeSampling:
             for _ in range(min(left, chance.randint(1, DEEPEST))):
                 page = await provider.read_stream(call, stream, cursor, None)
                 left -= 1
-                activity.heartbeat()
                 await self._compare(job, stream, page.documents, started_at, taken)
                 cursor = page.next
                 if cursor is None:
@@ -99,7 +98,6 @@ class KnowledgeSampling:
     ) -> None:
         for stream, external_id in await knowledge_samples.some_stored(self.db, job, streams, BY_ID):
             gone = await provider.is_gone(call, stream, external_id)
-            activity.heartbeat()
             if gone is not None:
                 taken.sampled += 1
                 taken.equal += not gone

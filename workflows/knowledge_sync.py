@@ -51,7 +51,7 @@ class KnowledgeSync:
                 await self._stretch()
                 if workflow.info().is_continue_as_new_suggested():
                     workflow.continue_as_new(self.job)
-            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1), heartbeat_timeout=SILENCE)
+            await self._do(KnowledgeActivities.index, self.job, lasts=timedelta(hours=1))
             state: RunState = "partial" if self.job.failed_streams or self.job.counts.failed else "succeeded"
         except ApplicationError as error:
             state = "failed"
@@ -75,7 +75,6 @@ class KnowledgeSync:
                 KnowledgeActivities.ingest,
                 self.job,
                 lasts=STRETCH,
-                heartbeat_timeout=SILENCE,
                 schedule_to_close_timeout=IDLE,
                 retry_policy=AT_ONCE,
             )
@@ -94,7 +93,7 @@ class KnowledgeSync:
             await workflow.sleep(timedelta(seconds=stretch.wait_s))
 
     async def _do(self, activity: Callable[..., Any], *args: Any, lasts: timedelta = SHORT, **options: Any) -> Any:
-        options = {"retry_policy": PATIENT, **options}
+        options = {"retry_policy": PATIENT, "heartbeat_timeout": SILENCE, **options}
         while True:
             try:
                 return await step(activity, *args, start_to_close_timeout=lasts, **options)

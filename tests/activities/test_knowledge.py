@@ -11,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.calls import Calls
 from activities.knowledge import TRIES, KnowledgeActivities
+from activities.knowledge_sample import KnowledgeSampling
 from bench import source
 from bench.source import MemoryProvider, Source
 from supportly.contracts.knowledge import Document, KnowledgeJob
@@ -77,6 +78,16 @@ async def test_a_worker_that_has_to_leave_stores_what_it_has_read_and_reads_no_f
     # Where the next worker goes on.
     stretch = await ActivityEnvironment().run(activities.ingest, job)
     assert (stretch.counts.added, stretch.stream_done, len(held.reads)) == (40, True, 4)
+
+
+async def test_every_step_is_missed_when_its_worker_dies(activities, job):
+    sampling = KnowledgeSampling(activities.calls)
+    steps = [(activities.open,), (activities.ingest,), (activities.sweep,), (activities.index,), (sampling.sample,)]
+    for step, *more in [*steps, (activities.finish, "succeeded")]:
+        beats, environment = [], ActivityEnvironment()
+        environment.on_heartbeat = lambda *details, beats=beats: beats.append(details)
+        await environment.run(step, job, *more)
+        assert beats, step.__name__
 
 
 async def test_a_circle_of_cursors_is_an_error(activities, job, held, monkeypatch):

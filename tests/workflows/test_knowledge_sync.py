@@ -115,6 +115,19 @@ async def test_a_whole_sync_and_the_same_again(running):
     assert (found.documents, found.chunks, found.run.state) == (35, 35, "succeeded")
 
 
+async def test_every_step_is_watched_so_that_a_dead_worker_is_missed_within_seconds(running):
+    running.source.documents = _articles(3)
+    handle = await running.start()
+    await handle.result()
+    steps = [
+        (told.activity_type.name, told.heartbeat_timeout.ToTimedelta())
+        async for event in handle.fetch_history_events()
+        if (told := event.activity_task_scheduled_event_attributes).activity_id
+    ]
+    names = ("open", "ingest", "sweep", "index", "finish", "sample")
+    assert steps == [(f"knowledge_{name}", timedelta(seconds=20)) for name in names]
+
+
 async def test_a_sample_is_taken_at_the_end_and_its_failure_is_none_of_the_runs(running, monkeypatch):
     running.source.documents = _articles(25)
     monkeypatch.setattr("activities.knowledge_sample.PAGES", 5)
