@@ -18,6 +18,9 @@ RETRY_AFTER_S: Final = 5.0
 AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 """What SQLAlchemy raises while PostgreSQL is away, or has no connection free."""
 
+UNDEFINED_TABLE: Final = "42P01"
+"""SQLSTATE of a statement that names a table which is not there."""
+
 
 class Database:
     """Hands out transactions. `tenant(account_id)` is the usual one; row-level security shows that account alone."""
@@ -89,6 +92,11 @@ class Database:
 def away() -> Unavailable:
     """The database cannot be reached."""
     return Unavailable("The database is away; nothing was lost, try again.", retry_after=RETRY_AFTER_S)
+
+
+def is_missing_table(error: DBAPIError) -> bool:
+    """True when a table that a statement names is not there: an index of an account's own may be replaced any time."""
+    return getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE
 
 
 async def rows(c: AsyncConnection, sql: str, values: Mapping[str, Any]) -> list[Any]:

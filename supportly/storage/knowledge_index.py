@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sqlalchemy.exc import ProgrammingError
+
 from supportly.storage import knowledge_titles
-from supportly.storage.database import Database, do, rows
+from supportly.storage.database import Database, do, is_missing_table, rows
 from supportly.storage.knowledge_titles import Embed
 
 INDEXED_FROM: Final = 2_500
@@ -24,8 +26,19 @@ REBUILT_FROM: Final = 0.1
 async def bring_up_to_date(db: Database, account_id: int, model: int, embed: Embed) -> int:
     """Build, extend or drop the index of an account's vectors of a model; answers how many vectors joined it.
 
-    `embed` makes vectors of that model, of the titles of new documents.
+    `embed` makes vectors of that model, of the titles of new documents. Several syncs of one account may end at the
+    same time; the first to build replaces what the others were at, which end here, and what they would have brought
+    is in that build or scanned beside it.
     """
+    try:
+        return await _brought(db, account_id, model, embed)
+    except ProgrammingError as error:
+        if not is_missing_table(error):
+            raise
+        return 0
+
+
+async def _brought(db: Database, account_id: int, model: int, embed: Embed) -> int:
     at: dict[str, Any] = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
         # Documents know how many chunks they have; counting those themselves would read all of the account's text.
@@ -65,7 +78,7 @@ async def bring_up_to_date(db: Database, account_id: int, model: int, embed: Emb
 
 
 async def _alone(c: Any, at: dict[str, Any]) -> bool:
-    """True when no other process is at this index. Two syncs of one account may end at the same time."""
+    """True when no other process is writing this index."""
     [(alone,)] = await rows(
         c, "select pg_try_advisory_xact_lock(hashtextextended(format('index %%s %%s', %(a)s, %(m)s), 0))", at
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from supportly.storage.database import Database, do, rows
+from sqlalchemy.exc import ProgrammingError
+
+from supportly.storage.database import Database, do, is_missing_table, rows
 from supportly.storage.knowledge_titles import Embed
 from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Index, literal, near
 
@@ -31,8 +33,18 @@ EQUAL: Final = 1e-6
 async def calibrate(db: Database, account_id: int, model: int, embed: Embed) -> int | None:
     """Set the candidates of an index that was built since the last time; answers them, or None if there is none.
 
-    No connection is held while questions are embedded.
+    No connection is held while questions are embedded. An index that is replaced meanwhile is measured by whoever
+    built its successor.
     """
+    try:
+        return await _calibrated(db, account_id, model, embed)
+    except ProgrammingError as error:
+        if not is_missing_table(error):
+            raise
+        return None
+
+
+async def _calibrated(db: Database, account_id: int, model: int, embed: Embed) -> int | None:
     at: dict[str, Any] = {"a": account_id, "m": model, "n": QUESTIONS}
     async with db.tenant(account_id) as c:
         found = await rows(

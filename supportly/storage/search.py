@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.contracts.knowledge import Audience
 from supportly.storage import knowledge_titles
-from supportly.storage.database import Database, rows
+from supportly.storage.database import Database, is_missing_table, rows
 
 POOL: Final = 64
 """Candidates of each half. Twelve times what is shown, so that the order can lift what one half alone ranks low."""
@@ -25,8 +25,6 @@ TITLES: Final = 32
 was among the 64 with the nearest texts or in the 16 documents with the nearest titles."""
 FILTERED: Final = 1.6
 """Behind a filter that leaves one in five, so many times as many candidates."""
-UNDEFINED_TABLE: Final = "42P01"
-"""PostgreSQL's code for a table that is not there."""
 
 _SEEN: Final = (
     "v.account_id = %(a)s and (%(p)s::text is null or v.provider = %(p)s) "
@@ -154,7 +152,7 @@ async def candidates(db: Database, sought: Sought) -> list[Candidate]:
     try:
         return await _candidates(db, sought)
     except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) != UNDEFINED_TABLE:
+        if not is_missing_table(error):
             raise
     # An index was replaced between being named and being read; its successor is there by now.
     return await _candidates(db, sought)

@@ -106,6 +106,63 @@ async def test_candidates_are_measured_once_a_build(manuals, eager):
     assert (await index(manuals))[1] is None
 
 
+def interrupted(base, by):
+    """An embedder in whose middle, once, somebody else is done with `by`."""
+    left = [by]
+
+    async def embed(texts):
+        while left:
+            await left.pop()()
+        return await base.embed(texts)
+
+    return embed
+
+
+async def test_a_build_that_another_one_overtook_ends_in_peace(manuals, eager, monkeypatch):
+    """Syncs of an account's providers end at the same time, and each brings the index up to date."""
+    await manuals.sync()
+    place = manuals.db, manuals.account_id, await model(manuals)
+    joined = []
+
+    async def overtake():
+        joined.append(await brought(manuals))
+
+    # Its titles are dropped with those of builds that never came to their end; all that it had is in the other one.
+    assert await knowledge_index.bring_up_to_date(*place, interrupted(manuals, overtake)) == 0
+    assert joined == [len(await manuals.rows("select from vectors where account_id = %(a)s and not hidden"))]
+    # So with one that extends what another replaces meanwhile.
+    manuals.source.documents += [manuals.article(f"new {n}", f"Wholly new {n}.") for n in range(5)]
+    await manuals.sync()
+    monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 1.0)
+
+    async def replace():
+        monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
+        joined.append(await brought(manuals))
+
+    assert await knowledge_index.bring_up_to_date(*place, interrupted(manuals, replace)) == 0
+    assert joined[1] == joined[0] + 5
+    assert (await index(manuals))[0].name
+
+
+async def test_an_index_that_is_replaced_while_it_is_measured_is_left_to_its_successor(manuals, eager, monkeypatch):
+    await manuals.sync()
+    await brought(manuals)
+    before, _ = await index(manuals)
+    place = manuals.db, manuals.account_id, await model(manuals)
+
+    async def replace():
+        monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
+        manuals.source.documents.append(manuals.article("one more", "Wholly new."))
+        await manuals.sync()
+        assert await brought(manuals)
+
+    assert await knowledge_recall.calibrate(*place, interrupted(manuals, replace)) is None
+    after, measured = await index(manuals)
+    assert after.name != before.name
+    assert measured is None
+    assert await knowledge_recall.calibrate(*place, manuals.embed)
+
+
 async def test_an_index_that_misses_asks_for_more(manuals, eager, monkeypatch):
     """What it measures is the index's own answers: one that never finds gets the most."""
     await manuals.sync()
