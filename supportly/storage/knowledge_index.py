@@ -120,6 +120,8 @@ async def _extend(db: Database, at: dict[str, Any], embed: Embed) -> int:
     current = "select name from knowledge_indexes where account_id = %(a)s and model_id = %(m)s"
     async with db.tenant(at["a"]) as c:
         [(name,)] = await rows(c, current, at)
+    if name is None:  # somebody has just dropped it
+        return 0
     await knowledge_titles.complete(db, at, knowledge_titles.of(name), embed)
     async with db.tenant(at["a"]) as c:
         if not await _alone(c, at) or (await rows(c, current, at))[0][0] != name:
