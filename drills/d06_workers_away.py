@@ -7,8 +7,9 @@ what time alone changes: last complete walks are a day older in the database, an
 provider. In half of the tries the Temporal server restarts meanwhile.
 
 When the workers are back, every schedule must run exactly once and succeed. The doubles keep the providers' published
-limits and answer 429 to what exceeds them; they must refuse nothing. Slack's double counts as an app of its own
-workspace: the limit of others, one page a minute, is told by nothing but a refusal.
+limits and answer 429 to what exceeds them; they must refuse nothing. What they count by the minute is forgotten after a
+day, so a minute at least lies between the last request before it and the return. Slack's double counts as an app of
+its own workspace: the limit of others, one page a minute, is told by nothing but a refusal.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ SETTINGS: Final = {"SUPPORTLY_RATE_FACTOR": "1", "SUPPORTLY_SYNC_INTERVAL_MINUTE
 DAY: Final = timedelta(days=1)
 SETTLES_S: Final = 900.0
 """By then every late run has ended, also four at Slack that share one page a minute, on a machine that is busy."""
+FORGETS_S: Final = 61.0
+"""After so long without a request a provider has forgotten those of its longest window that a sync can fill."""
 AFTER_S: Final = 2.0
 """How long is looked for a second run after the last one has ended."""
 
@@ -119,6 +122,7 @@ class Absence:
             self.stage.control("POST", f"/{provider}/expire")
         for place in self.places:
             await self._waiting(place)
+        await asyncio.sleep(max(0.0, self.stage.requests()[-1]["at"] + FORGETS_S - time.time()))
 
     async def _waiting(self, place: Place) -> None:
         """Return when the schedule's one run waits for a worker."""
