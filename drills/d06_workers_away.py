@@ -156,9 +156,11 @@ class Absence:
         damage, late = Damage(), Counter[Place]()
         for account, provider, state, trigger, failed, started in self.stage.rows(RUNS, back):
             place = (account, provider)
-            if started.timestamp() < due[place] or not late[place]:
+            on_time = started.timestamp() >= due[place] and late[place] > 0
+            if not on_time:
                 late[place] += 1
-            if (state, trigger) != ("succeeded", "schedule"):
+            # What came due by itself meanwhile may still run.
+            if (state, trigger) != ("succeeded", "schedule") and not (on_time and state == "running"):
                 damage.add(f"run of {place}: {trigger}, {state} {failed[:200]}", 1, 0)
         for place in self.places:
             damage.add(f"late runs of {place}", int(late[place] == 0), max(0, late[place] - 1))
