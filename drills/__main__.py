@@ -47,19 +47,23 @@ def tally_of(drill: Drill, seed: int, *, quick: bool) -> Tally:
 
 
 def perform(drill: Drill, tally: Tally) -> bool:
-    """Make the tries that are left; True if all were made, and nothing was lost or doubled."""
-    began = time.monotonic()
+    """Make the tries that are left; True if all were made and checked, and nothing was lost or doubled."""
+    began, whole = time.monotonic(), False
     try:
         if tally.left:
             tally.begin(machine.here())
             asyncio.run(drill.run(tally))
-    except Exception:  # noqa: BLE001 - the other drills go on; this one is reported as not finished
+        whole = True
+    except Exception as error:  # noqa: BLE001 - the other drills go on; this one is reported as not finished
         traceback.print_exc(file=sys.stderr)
+        if not tally.left:
+            # Started again it would find nothing left to do, and what it looks at in the end was not looked at.
+            tally.add("broke off", tries=0, lost=1, cause=f"not checked in the end: {type(error).__name__}")
     finally:
         tally.spent(time.monotonic() - began)
     sys.stdout.write(json.dumps(tally.line()) + "\n")
     sys.stdout.flush()
-    return not (tally.left or tally.lost or tally.doubled)
+    return whole and not (tally.left or tally.lost or tally.doubled)
 
 
 def perform_apart(name: str, seed: int) -> bool:

@@ -153,6 +153,18 @@ def test_two_drills_at_a_time_and_those_that_measure_alone(records, monkeypatch)
     assert max(count for _, count in most) == 2
 
 
+def test_a_drill_that_breaks_off_before_its_last_look_is_no_good_one(records, capsys):
+    async def all_but_the_end(tally: Tally) -> None:
+        tally.add("even", tries=tally.left)
+        raise ValueError("the look at what is left behind")
+
+    broken = Drill("broken", "…", 30, all_but_the_end)
+    assert not command.perform(broken, tally := command.tally_of(broken, 1, quick=False))
+    assert (tally.tries, tally.lost, tally.causes) == (30, 1, ["not checked in the end: ValueError"])
+    # Nor when it is started again, with no tries left.
+    assert not command.perform(broken, command.tally_of(broken, 1, quick=False))
+
+
 def test_a_page_without_its_markers_is_refused(records, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("Nothing here.")
