@@ -90,14 +90,17 @@ begin
     perform set_config('maintenance_work_mem',
         least(2097151, greatest(65536, vectors * (2 * of_dimensions + 800) / 1024))::text, true);
     execute format('create index on {INDEXES}.%I using hnsw (embedding public.halfvec_ip_ops) '
-        'with (ef_construction = 128)', name);
+        'with (ef_construction = 64)', name);
     execute format('create index on {INDEXES}.%I (document_id, text_hash)', name);
     execute format('create index on {INDEXES}.%I using hnsw (embedding public.halfvec_ip_ops) '
-        'with (ef_construction = 200)', titles);
+        'with (ef_construction = 64)', titles);
     execute format('alter table {INDEXES}.%I enable row level security, force row level security', name);
     execute format('create policy tenant on {INDEXES}.%I '
         'using (account_id = (select nullif(current_setting(''supportly.account_id'', true), '''')::bigint))', name);
     execute format('grant select, insert, delete on {INDEXES}.%I to {ROLE}', name);
+    -- Until its rows are counted the planner takes the table for a small one and reads all of it.
+    execute format('analyze {INDEXES}.%I (account_id, document_id, provider, locale)', name);
+    execute format('analyze {INDEXES}.%I (account_id, document_id, provider, locale)', titles);
     return name;
 end $$
 """  # noqa: S608 (our own names)
