@@ -17,7 +17,11 @@ from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Index, lite
 
 TARGET: Final = 0.995
 """Share of the truly nearest ten that must be found: half a hundredth above what is promised, for it is a sample."""
-QUESTIONS: Final = 100
+MOST: Final = 100
+FEWEST: Final = 40
+A_QUESTION_PER: Final = 500
+"""Questions: one for every 500 vectors. A small index misses little, and is built in less time than a hundred exact
+scans of it take."""
 WORDS: Final = 12
 """Of a question, from the middle of a chunk: about what people type."""
 NEAREST: Final = 10
@@ -45,23 +49,23 @@ async def calibrate(db: Database, account_id: int, model: int, embed: Embed) -> 
 
 
 async def _calibrated(db: Database, account_id: int, model: int, embed: Embed) -> int | None:
-    at: dict[str, Any] = {"a": account_id, "m": model, "n": QUESTIONS}
+    at: dict[str, Any] = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
         found = await rows(
             c,
-            "select name, built_part from knowledge_indexes where account_id = %(a)s and model_id = %(m)s "
+            "select name, built_part, built_rows from knowledge_indexes where account_id = %(a)s and model_id = %(m)s "
             "and name is not null and ef_search is null",
             at,
         )
         if not found:
             return None
-        [(name, part)] = found
+        [(name, part, held)] = found
         sampled = await rows(
             c,
             f"select c.body from (select document_id, text_hash from knowledge_ann.{name} order by random() "  # noqa: S608
             "limit %(n)s) i join chunks c on c.account_id = %(a)s and c.document_id = i.document_id "
             "and c.text_hash = i.text_hash",
-            at,
+            at | {"n": min(MOST, max(FEWEST, held // A_QUESTION_PER))},
         )
     vectors = await embed([_question(body) for (body,) in sampled])
     asked = [Asked(model, vector) for vector in vectors.tolist() if any(vector)]
