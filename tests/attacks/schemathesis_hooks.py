@@ -11,7 +11,7 @@ from schemathesis.core.failures import Failure
 
 OF_THE_PROVIDER = ("unsupported_by_provider", "unknown_choice")
 OF_THE_MOMENT = ("invalid_authorization", "authorization_denied", "idempotency_key_reused")
-NEEDED_BY_SOME = ("settings.", "params", "shop", "subdomain")
+NEEDED_BY_SOME = ("settings.", "params", "shop", "subdomain", "target")
 """Beginnings of fields that one provider wants, or reads otherwise than another."""
 NEEDS_MORE = ("settings.", "params.cursor", "params.time_zone", "target")
 """Beginnings of fields that a provider's own document can't describe: a setting that is to be chosen first, a cursor
