@@ -15,10 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.refinement import RefinementActivities
     from supportly.contracts import ids
     from supportly.contracts.knowledge import RefineJob
+    from workflows.steps import SILENCE
 
 STRETCH: Final = timedelta(minutes=10)
 """A stretch plans for one minute, and may have to make way for syncs; building a large index comes on top."""
-SILENCE: Final = timedelta(seconds=20)
 PATIENT: Final = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5))
 """Nobody waits: an encoder or a database that is away is waited for."""
 

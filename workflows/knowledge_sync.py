@@ -15,12 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.knowledge_sample import KnowledgeSampling
     from supportly.contracts.knowledge import KnowledgeJob, KnowledgeReport, RunState, Stretch
     from workflows.knowledge_refinement import wake
-    from workflows.steps import AT_ONCE, ONCE, PATIENT, STUBBORN, UNAVAILABLE, step
+    from workflows.steps import AT_ONCE, ONCE, PATIENT, SILENCE, STUBBORN, UNAVAILABLE, step
 
 STRETCH: Final = timedelta(minutes=5)
 """An ingest activity plans for one minute; a page of a slow provider, and its embedding, may run over it."""
-SILENCE: Final = timedelta(seconds=20)
-"""Heartbeats come every five seconds; after this long without one the worker is dead."""
 SHORT: Final = timedelta(minutes=2)
 IDLE: Final = timedelta(hours=1)
 """Without a page for this long a stream is given up; the next scheduled run goes on where this one stood."""

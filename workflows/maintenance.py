@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from supportly.contracts.connections import ConnectionKey, RevocationJob
     from supportly.contracts.maintenance import Reconciled, ReconcileJob
     from supportly.contracts.upkeep import Upkeep
+    from workflows.steps import SILENCE
 
 ATTEMPT: Final = timedelta(seconds=60)
 OVER_ALL: Final = timedelta(hours=1)
@@ -26,8 +27,6 @@ LIFE: Final = timedelta(days=1)
 """After a day the tokens are destroyed here; what is left at the provider ends by its own expiry."""
 STRETCH: Final = timedelta(minutes=5)
 """One step of maintenance plans for a minute; the account that it is at may have much to remove."""
-SILENCE: Final = timedelta(seconds=20)
-"""Heartbeats come every five seconds; after this long without one the worker is dead."""
 PATIENT: Final = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=30))
 
 

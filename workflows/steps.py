@@ -13,6 +13,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 UNAVAILABLE: Final = "unavailable"
 """Type of a failure that is our own: the database or Temporal was away, or workers died until time ran out."""
 
+SILENCE: Final = timedelta(seconds=20)
+"""Heartbeats come every five seconds; after this long without one the worker is dead, and another one takes over."""
 ONCE: Final = RetryPolicy(maximum_attempts=1)
 # Eight tries take some five minutes: a provider that is down for longer is left to the next run.
 PATIENT: Final = RetryPolicy(

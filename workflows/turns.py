@@ -13,14 +13,12 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.steps import reason
+    from workflows.steps import SILENCE, reason
 
 IDLE: Final = timedelta(minutes=15)
 """An entity without a connection ends after this time."""
 ATTEMPT: Final = timedelta(seconds=60)
 """One attempt at the provider: longer than a lease (25 s), so that a token in hand can still be stored."""
-SILENCE: Final = timedelta(seconds=20)
-"""Heartbeats come every five seconds; after this long without one the worker is dead, and another one takes over."""
 PATIENCE: Final = timedelta(minutes=10)
 """One refresh, exchange or disconnect goes on for this long; a refresh comes back with the timer."""
 AGAIN: Final = timedelta(minutes=1)
