@@ -99,7 +99,7 @@ class Bench:
         asked = Asked(model, embedder.embed([question])[0].tolist())
         sought = Sought(account_id, question, asked, **chosen)
         async with self.db.tenant(account_id) as c:
-            indexes = await search.read_indexes(c, account_id, filtered=bool(chosen))
+            indexes = await search.read_indexes(c, account_id)
             sql, values = search.statement(indexes, sought)
             whole = _milliseconds(await rows(c, f"explain (analyze, timing off) {sql}", values))
             near, at = _near(indexes.get(model, Index()), values)

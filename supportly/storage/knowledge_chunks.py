@@ -219,8 +219,8 @@ async def drop_indexes(c: AsyncConnection, account_id: int) -> None:
     at = {"a": account_id, "mine": rf"^[tv]{account_id}_\d+_\d+$"}
     await do(
         c,
-        "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null "
-        "where account_id = %(a)s and name is not null",
+        "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null, "
+        "ef_search_titles = null where account_id = %(a)s and name is not null",
         at,
     )
     for (name,) in await rows(

@@ -98,7 +98,7 @@ async def _build(db: Database, at: dict[str, Any], embed: Embed) -> int:
         await do(
             c,
             "update knowledge_indexes set name = %(name)s, built_part = %(part)s, built_rows = %(n)s, "
-            "built_at = now(), ef_search = null where account_id = %(a)s and model_id = %(m)s",
+            "built_at = now(), ef_search = null, ef_search_titles = null where account_id = %(a)s and model_id = %(m)s",
             at | {"name": name, "n": joined},
         )
         if before is not None and before != name:
@@ -155,8 +155,8 @@ async def _drop(db: Database, at: dict[str, Any]) -> None:
         )
         await do(
             c,
-            "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null "
-            "where account_id = %(a)s and model_id = %(m)s",
+            "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null, "
+            "ef_search_titles = null where account_id = %(a)s and model_id = %(m)s",
             at,
         )
         for (name,) in found:

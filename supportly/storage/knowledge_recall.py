@@ -1,19 +1,28 @@
 """How many candidates a search in an account's own index keeps: found by asking the index, not guessed.
 
 What HNSW misses falls with the candidates that it keeps (`hnsw.ef_search`), and how many are enough depends on the
-texts: of accounts of one size, one needs 64 and another 500. So an index that was built is asked what pieces of its own
-texts ask, with more and more candidates, until it finds what an exact scan does.
+texts: of accounts of one size, one needs 64 and another 500, and its titles other than its texts. So both graphs of an
+index that was built are asked what pieces of its own texts ask, with more and more candidates, until together they find
+what an exact scan does.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from itertools import product
+from typing import Any, Final, Literal
 
 from sqlalchemy.exc import ProgrammingError
 
 from supportly.storage.database import Database, do, is_missing_table, rows
 from supportly.storage.knowledge_titles import Embed
-from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Index, literal, near
+from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Index, near, walk
+
+Graph = Literal["texts", "titles"]
+Found = set[tuple[Any, ...]]
+"""Chunks as (document, text hash), or documents as (document,)."""
+Nearest = list[tuple[Any, bytes, float]]
+"""Chunks as (document, text hash, similarity), the nearest first."""
 
 TARGET: Final = 0.995
 """Share of the truly nearest ten that must be found: half a hundredth above what is promised, for it is a sample."""
@@ -29,13 +38,19 @@ TOGETHER: Final = 20
 """Questions of one transaction, which spares four trips each. Whoever replaces the index meanwhile waits for it: half a
 second in an account of 100,000 chunks."""
 LADDER: Final = (EF_LEAST, 80, 100, 130, 160, 200, 250, 320, 400)
-"""Candidates that are tried."""
+"""Candidates that are tried in each graph."""
+PAIRS: Final = sorted(product(LADDER, LADDER), key=lambda pair: (sum(pair), pair))
+"""Of the texts' graph and the titles', cheapest first: a walk takes about as long as it keeps candidates."""
 EQUAL: Final = 1e-6
 """Similarities that differ by less belong to equal texts: either may be found."""
+LOOKED_AT: Final = 400
+"""Nearest chunks that are known of a question, so that equal ones are known to be."""
 
 
-async def calibrate(db: Database, account_id: int, model: int, embed: Embed) -> int | None:
-    """Set the candidates of an index that was built since the last time; answers them, or None if there is none.
+async def calibrate(db: Database, account_id: int, model: int, embed: Embed) -> tuple[int, int] | None:
+    """Set the candidates of an index that was built since the last time; None if there is none.
+
+    Answers those of its texts and of its titles.
 
     No connection is held while questions are embedded. An index that is replaced meanwhile is measured by whoever
     built its successor.
@@ -48,7 +63,7 @@ async def calibrate(db: Database, account_id: int, model: int, embed: Embed) -> 
         return None
 
 
-async def _calibrated(db: Database, account_id: int, model: int, embed: Embed) -> int | None:
+async def _calibrated(db: Database, account_id: int, model: int, embed: Embed) -> tuple[int, int] | None:
     at: dict[str, Any] = {"a": account_id, "m": model}
     async with db.tenant(account_id) as c:
         found = await rows(
@@ -69,58 +84,69 @@ async def _calibrated(db: Database, account_id: int, model: int, embed: Embed) -
         )
     vectors = await embed([_question(body) for (body,) in sampled])
     asked = [Asked(model, vector) for vector in vectors.tolist() if any(vector)]
-    least = await _least(db, account_id, Index(part, name), asked)
+    least = await Trial(db, account_id, Index(part, name), asked).least()
     async with db.tenant(account_id) as c:
         await do(
             c,
-            "update knowledge_indexes set ef_search = %(ef)s where account_id = %(a)s and model_id = %(m)s "
-            "and name = %(name)s",
-            at | {"ef": least, "name": name},
+            "update knowledge_indexes set ef_search = %(texts)s, ef_search_titles = %(titles)s "
+            "where account_id = %(a)s and model_id = %(m)s and name = %(name)s",
+            at | {"texts": least[0], "titles": least[1], "name": name},
         )
     return least
 
 
-async def _least(db: Database, account_id: int, index: Index, questions: list[Asked]) -> int:
-    """The fewest candidates that reach the target."""
-    batches = [questions[start : start + TOGETHER] for start in range(0, len(questions), TOGETHER)]
-    truth = [await _nearest(db, account_id, Index(), batch) for batch in batches]
-    bearable = (1 - TARGET) * sum(len(one) for batch in truth for one in batch)
-    for candidates in LADDER:
-        missed = 0
-        for batch, nearest in zip(batches, truth, strict=True):
-            found = await _nearest(db, account_id, index, batch, candidates)
-            missed += sum(map(_missed, nearest, found))
-            if missed > bearable:
-                break
-        else:
-            return candidates
-    return EF_MOST
+class Trial:
+    """Questions whose answers are known, and what each walk found for them: no walk is taken twice."""
+
+    def __init__(self, db: Database, account_id: int, index: Index, questions: list[Asked]) -> None:
+        self._db, self._account_id, self._index = db, account_id, index
+        self._batches = [questions[start : start + TOGETHER] for start in range(0, len(questions), TOGETHER)]
+        self._walked: dict[tuple[Graph, int, int], list[Found]] = {}
+
+    async def least(self) -> tuple[int, int]:
+        """The fewest candidates of texts and titles that reach the target."""
+        truth = [await self._nearest(batch) for batch in self._batches]
+        bearable = (1 - TARGET) * NEAREST * sum(map(len, truth))
+        for texts, titles in PAIRS:
+            missed = 0
+            for n, nearest in enumerate(truth):
+                own = await self._walks("texts", texts, n)
+                titled = await self._walks("titles", titles, n)
+                missed += sum(map(_missed, nearest, own, titled))
+                if missed > bearable:
+                    break
+            else:
+                return texts, titles
+        return EF_MOST, EF_MOST
+
+    async def _nearest(self, questions: list[Asked]) -> list[Nearest]:
+        """The chunks that are truly nearest to each question."""
+        return await self._asked(near("instant", Index()), Index(), questions, LOOKED_AT)
+
+    async def _walks(self, graph: Graph, candidates: int, n: int) -> list[Found]:
+        """What one batch's walks find in a graph."""
+        key = (graph, candidates, n)
+        if key not in self._walked:
+            index, name = replace(self._index, texts=candidates, titles=candidates), self._index.name or ""
+            found = await self._asked(walk(graph, "instant", name), index, self._batches[n], POOL)
+            self._walked[key] = [{tuple(row[:-1]) for row in each} for each in found]
+        return self._walked[key]
+
+    async def _asked(self, sql: str, index: Index, questions: list[Asked], pool: int) -> list[list[Any]]:
+        async with self._db.tenant(self._account_id) as c:
+            await do(c, "select set_config('hnsw.iterative_scan', 'strict_order', true)", {})
+            at: dict[str, Any] = {"a": self._account_id, "p": None, "l": None, "pool": pool}
+            return [await rows(c, sql, at | index.values("instant", asked)) for asked in questions]
 
 
-def _missed(nearest: list[float], found: list[float]) -> int:
-    """How many of the truly nearest were not found, by their similarities."""
-    bar = min(nearest, default=1.0) - EQUAL
-    return max(0, len(nearest) - sum(similarity >= bar for similarity in found))
-
-
-async def _nearest(
-    db: Database, account_id: int, index: Index, questions: list[Asked], candidates: int = EF_LEAST
-) -> list[list[float]]:
-    """The similarities of the chunks nearest to each question, falling; exact where the index has no name."""
-    async with db.tenant(account_id) as c:
-        await do(
-            c,
-            "select set_config('hnsw.iterative_scan', 'strict_order', true), "
-            "set_config('hnsw.ef_search', %(ef)s, true)",
-            {"ef": str(candidates)},
-        )
-        found = []
-        for asked in questions:
-            at: dict[str, Any] = {"a": account_id, "p": None, "l": None, "pool": POOL}
-            at |= {"instant": asked.model, "instant_v": literal(asked.vector), "instant_built": index.built}
-            near_it = [float(row[2]) for row in await rows(c, near("instant", index), at)]
-            found.append(sorted(near_it, reverse=True)[:NEAREST])
-        return found
+def _missed(nearest: Nearest, own: Found, titled: Found) -> int:
+    """How many of the truly nearest are neither among the texts nor in the documents that were found."""
+    wanted = nearest[:NEAREST]
+    bar = wanted[-1][2] - EQUAL if wanted else 1.0
+    right = [(document, text) for document, text, similarity in nearest if similarity >= bar]
+    if len(right) == LOOKED_AT:
+        return 0  # too many are equal: any of them is an answer
+    return max(0, len(wanted) - sum(chunk in own or chunk[:1] in titled for chunk in right))
 
 
 def _question(body: str) -> str:

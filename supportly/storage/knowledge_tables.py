@@ -144,10 +144,12 @@ knowledge_indexes = Table(
     Column("name", Text),
     _moment("built_at"),
     Column("ef_search", Integer),
+    Column("ef_search_titles", Integer),
 )
 """Where an account's vectors of a model stand. `part` is the one that is written now. `complete`: every chunk has a
 vector of this model. `name`: the table in schema `knowledge_ann` that holds the parts up to `built_part`, or null; that
-of the titles is named alike, with a `t`. `ef_search`: the candidates that a search keeps, null until measured."""
+of the titles is named alike, with a `t`. `ef_search`, `ef_search_titles`: the candidates that a
+walk in either keeps, null until measured."""
 
 knowledge_languages = Table(
     "knowledge_languages",

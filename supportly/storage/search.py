@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,11 +18,12 @@ POOL: Final = 64
 """Candidates of each half. Twelve times what is shown, so that the order can lift what one half alone ranks low."""
 EF_LEAST: Final = 64
 EF_MOST: Final = 600
-"""Candidates that an HNSW search keeps: the least, as many as it answers, and the most. What an index needs in between
-is measured when it was built (`knowledge_recall`); until then it gets the most. pgvector takes no more than 1,000."""
-TITLES: Final = 32
-"""Documents that are looked at because their title is near. Of 61,000 chunks of 6,800 manuals, each of the nearest ten
-was among the 64 with the nearest texts or in the 16 documents with the nearest titles."""
+"""Candidates that an HNSW walk keeps: the least, as many as it answers, and the most. What each graph of an account
+needs in between is measured when it was built (`knowledge_recall`); until then it gets the most. pgvector takes no more
+than 1,000."""
+TITLES: Final = 64
+"""Documents that are looked at because their title is near. Where titles are near to nothing (17,000 documents of
+random words), 64 and as many texts hold 0.997 of the nearest ten chunks; 32 hold 0.983."""
 FILTERED: Final = 1.6
 """Behind a filter that leaves one in five, so many times as many candidates."""
 
@@ -37,13 +38,22 @@ _EXACT: Final = (
     f"{_SEEN} and v.of_account = %(a)s and v.model_id = %({{m}})s and not v.hidden and v.part > %({{m}}_built)s "
     "order by similarity desc limit %(pool)s"
 )
+# How many candidates a walk keeps is said in the row that it takes its question from, and so before it begins.
+_QUESTION: Final = "(select %({{m}}_v)s::halfvec as v, set_config('hnsw.ef_search', %({{m}}_{0})s, true) offset 0) q"
+_TITLED: Final = (
+    f"select near.* from {_QUESTION.format('titles')} cross join lateral ("  # noqa: S608 (our own text)
+    f"select v.document_id, v.embedding <#> q.v as far from knowledge_ann.{{titles}} v where {_SEEN} "
+    f"order by v.embedding <#> q.v limit {TITLES}) near"
+)
+_OWN: Final = (
+    f"select near.* from {_QUESTION.format('texts')} cross join lateral ("  # noqa: S608 (our own text)
+    f"select v.document_id, v.text_hash, v.embedding <#> q.v as far from knowledge_ann.{{name}} v where {_SEEN} "
+    "order by v.embedding <#> q.v limit %(pool)s) near"
+)
 # The halves are summed for what either has found, and the best get the similarity of the stored vector, so that where a
 # vector stands changes nothing. `offset 0` keeps the planner from joining whole tables.
 _INDEXED: Final = (
-    "(with titled as materialized (select v.document_id, v.embedding <#> %({m}_v)s::halfvec as far "  # noqa: S608
-    f"from knowledge_ann.{{titles}} v where {_SEEN} order by v.embedding <#> %({{m}}_v)s::halfvec limit {TITLES}), "
-    "own as materialized (select v.document_id, v.text_hash, v.embedding <#> %({m}_v)s::halfvec as far "
-    f"from knowledge_ann.{{name}} v where {_SEEN} order by v.embedding <#> %({{m}}_v)s::halfvec limit %(pool)s), "
+    f"(with titled as materialized ({_TITLED}), own as materialized ({_OWN}), "  # noqa: S608
     "best as (select o.document_id, o.text_hash, o.far + t.far as far from own o cross join lateral ("
     "select k.embedding <#> %({m}_v)s::halfvec as far from knowledge_ann.{titles} k "
     "where k.account_id = %(a)s and k.document_id = o.document_id offset 0) t "
@@ -136,12 +146,25 @@ class Candidate:
 class Index:
     """What an account has of a model: the last part in its own index and that index's table, if there is one.
 
-    `complete`: every chunk has a vector of this model.
+    `complete`: every chunk has a vector of this model. `texts`, `titles`: candidates that a walk in its graphs keeps.
     """
 
     built: int = -1
     name: str | None = None
     complete: bool = False
+    texts: int = EF_MOST
+    titles: int = EF_MOST
+
+    def values(self, tier: str, asked: Asked, *, filtered: bool = False) -> dict[str, Any]:
+        """What `near` and `walk` need to know of it and of the question."""
+        times = FILTERED if filtered else 1
+        return {
+            tier: asked.model,
+            f"{tier}_v": literal(asked.vector),
+            f"{tier}_built": self.built,
+            f"{tier}_texts": str(round(times * self.texts)),
+            f"{tier}_titles": str(round(times * self.titles)),
+        }
 
 
 async def candidates(db: Database, sought: Sought) -> list[Candidate]:
@@ -160,7 +183,7 @@ async def candidates(db: Database, sought: Sought) -> list[Candidate]:
 
 async def _candidates(db: Database, sought: Sought) -> list[Candidate]:
     async with db.tenant(sought.account_id) as c:
-        indexes = await read_indexes(c, sought.account_id, filtered=bool(sought.provider or sought.locale))
+        indexes = await read_indexes(c, sought.account_id)
         sql, values = statement(indexes, sought)
         return [Candidate(*row) for row in await rows(c, sql, values)]
 
@@ -185,7 +208,7 @@ def statement(indexes: Mapping[int, Index], sought: Sought) -> tuple[str, dict[s
         similarities.append(_SIMILARITY.replace("{m}", tier) if asked else "null")
         if asked:
             index = indexes.get(asked.model, Index())
-            at |= {tier: asked.model, f"{tier}_built": index.built, f"{tier}_v": literal(asked.vector)}
+            at |= index.values(tier, asked, filtered=bool(sought.provider or sought.locale))
             parts.append(f"near_{tier} as materialized ({near(tier, index)})")
     sql = _FOUND.format(
         near=", ".join(parts),
@@ -196,16 +219,15 @@ def statement(indexes: Mapping[int, Index], sought: Sought) -> tuple[str, dict[s
     return sql, at
 
 
-async def read_indexes(c: AsyncConnection, account_id: int, *, filtered: bool = False) -> dict[int, Index]:
+async def read_indexes(c: AsyncConnection, account_id: int) -> dict[int, Index]:
     """The account's indexes by model. A filter must not empty an answer: HNSW goes on until enough rows pass it."""
     found = await rows(
         c,
-        "select i.model_id, coalesce(i.built_part, -1), i.name, i.complete from (select "
-        "set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', (select round(%(times)s "
-        "* coalesce(max(coalesce(o.ef_search, %(most)s)) filter (where o.name is not null), %(least)s))::int::text "
-        "from knowledge_indexes o where o.account_id = %(a)s), true)) s "
+        "select i.model_id, coalesce(i.built_part, -1), i.name, i.complete, coalesce(i.ef_search, %(most)s), "
+        "coalesce(i.ef_search_titles, %(most)s) "
+        "from (select set_config('hnsw.iterative_scan', 'strict_order', true)) s "
         "cross join knowledge_indexes i where i.account_id = %(a)s",
-        {"a": account_id, "least": EF_LEAST, "most": EF_MOST, "times": FILTERED if filtered else 1},
+        {"a": account_id, "most": EF_MOST},
     )
     return {row[0]: Index(*row[1:]) for row in found}
 
@@ -213,10 +235,16 @@ async def read_indexes(c: AsyncConnection, account_id: int, *, filtered: bool = 
 def near(tier: str, index: Index) -> str:
     """The statement that finds a tier's nearest vectors: by an exact scan, and in the account's index if it has one."""
     exact = _EXACT.replace("{m}", tier)
-    if index.name is None:
-        return exact
-    indexed = _INDEXED.replace("{m}", tier).replace("{name}", index.name)
-    return f"({exact}) union all {indexed.replace('{titles}', knowledge_titles.of(index.name))}"
+    return exact if index.name is None else f"({exact}) union all {_named(_INDEXED, tier, index.name)}"
+
+
+def walk(graph: Literal["texts", "titles"], tier: str, name: str) -> str:
+    """The statement of one walk alone: chunks whose texts are near, or documents whose titles are."""
+    return _named(_OWN if graph == "texts" else _TITLED, tier, name)
+
+
+def _named(template: str, tier: str, name: str) -> str:
+    return template.replace("{m}", tier).replace("{name}", name).replace("{titles}", knowledge_titles.of(name))
 
 
 def literal(vector: Sequence[float]) -> str:

@@ -92,9 +92,7 @@ def draw(scene: Scene) -> None:
     scene.control("/zendesk/seed", {"articles": held[: len(held) // 2]})
     scene.sync()
     scene.sync()
-    scene.picture(
-        "held", "/integrations/zendesk/knowledge", lambda page: page.locator("#held").scroll_into_view_if_needed()
-    )
+    scene.picture("held", "/integrations/zendesk/knowledge", lambda page: page.wait_for_selector("#held"), height=850)
 
 
 def articles(scene: Scene) -> list[dict[str, Any]]:

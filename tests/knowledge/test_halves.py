@@ -1,6 +1,7 @@
 """A large account's index holds texts and titles apart, and knows how many candidates it needs."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,8 @@ from supportly.storage.search import Asked, Index
 
 STARTS = ("ba", "ke", "li", "mo", "nu", "pa", "re", "so", "ti", "zu")
 WORDS = [start + end for start in STARTS for end in ("dar", "fen", "gil", "hom", "kur", "lap")]
+MANUALS = 240
+"""More than a search looks at for their titles alone."""
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def eager(monkeypatch):
 
 @pytest.fixture
 def manuals(base):
-    """Sixty manuals of thirty sections each: every chunk of one has half of its vector in common with the others."""
+    """Manuals of eight sections each: every chunk of one has half of its vector in common with the others."""
     rng = random.Random(14)
 
     def text(count: int) -> str:
@@ -36,7 +39,7 @@ def manuals(base):
 
     base.source.page_size = 100
     base.source.documents = [
-        base.article(text(3), "\n\n".join(f"# {text(2)}\n\n{text(60)}" for _ in range(30))) for _ in range(60)
+        base.article(text(3), "\n\n".join(f"# {text(2)}\n\n{text(60)}" for _ in range(8))) for _ in range(MANUALS)
     ]
     return base
 
@@ -49,11 +52,23 @@ async def brought(base) -> int:
     return await knowledge_index.bring_up_to_date(base.db, base.account_id, await model(base), base.embed)
 
 
-async def index(base) -> tuple[Index, int | None]:
-    [(name, part, ef)] = await base.rows(
-        "select name, built_part, ef_search from knowledge_indexes where account_id = %(a)s"
+async def index(base) -> tuple[Index, tuple[int | None, int | None]]:
+    [(name, part, *kept)] = await base.rows(
+        "select name, built_part, ef_search, ef_search_titles from knowledge_indexes where account_id = %(a)s"
     )
-    return Index(part, name), ef
+    return Index(part, name), tuple(kept)
+
+
+NOBODY_KNOWS = (None, None)
+
+
+async def keeping(base, **chosen: str) -> tuple[str, str]:
+    """Candidates that a search's walks keep, of texts and of titles, as its statement says."""
+    asked = await base.asked("anything")
+    async with base.db.tenant(base.account_id) as c:
+        indexes = await search.read_indexes(c, base.account_id)
+    _, at = search.statement(indexes, search.Sought(base.account_id, "anything", asked, **chosen))
+    return at["instant_texts"], at["instant_titles"]
 
 
 async def nearest(base, which: Index, question: str) -> list[tuple[object, bytes]]:
@@ -86,7 +101,7 @@ async def test_the_planner_knows_the_size_of_an_index_from_its_first_moment(manu
     joined = await brought(manuals)
     own, _ = await index(manuals)
     assert own.name
-    for table, held in ((own.name, joined), (knowledge_titles.of(own.name), 60)):
+    for table, held in ((own.name, joined), (knowledge_titles.of(own.name), MANUALS)):
         counted = f"explain (format json) select from knowledge_ann.{table} where account_id = %(a)s"
         [(answer,)] = await manuals.rows(counted)
         assert answer[0]["Plan"]["Plan Rows"] == held
@@ -95,26 +110,47 @@ async def test_the_planner_knows_the_size_of_an_index_from_its_first_moment(manu
 async def test_candidates_are_measured_once_a_build(manuals, eager):
     await manuals.sync()
     await brought(manuals)
-    assert (await index(manuals))[1] is None
-    async with manuals.db.tenant(manuals.account_id) as c:
-        await search.read_indexes(c, manuals.account_id)
-        # Nobody knows yet: the most.
-        assert await rows(c, "select current_setting('hnsw.ef_search')", {}) == [(str(search.EF_MOST),)]
+    assert (await index(manuals))[1] == NOBODY_KNOWS
+    assert await keeping(manuals) == (str(search.EF_MOST), str(search.EF_MOST))
     least = await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed)
-    assert least in {*knowledge_recall.LADDER, search.EF_MOST}
+    assert least in {*knowledge_recall.PAIRS, (search.EF_MOST, search.EF_MOST)}
     assert await index(manuals) == ((await index(manuals))[0], least)
     assert await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed) is None
-    async with manuals.db.tenant(manuals.account_id) as c:
-        await search.read_indexes(c, manuals.account_id, filtered=True)
-        wanted = str(round(search.FILTERED * least))
-        assert await rows(c, "select current_setting('hnsw.ef_search')", {}) == [(wanted,)]
+    assert await keeping(manuals) == tuple(map(str, least))
+    assert await keeping(manuals, locale="de") == tuple(str(round(search.FILTERED * each)) for each in least)
     # Built anew it is another index.
     manuals.source.documents = manuals.source.documents[:30]
     manuals.source.documents += [manuals.article(f"new {n}", f"Wholly new {n}.") for n in range(400)]
     await manuals.sync()
     await manuals.sync()
     assert await brought(manuals) > 400
-    assert (await index(manuals))[1] is None
+    assert (await index(manuals))[1] == NOBODY_KNOWS
+
+
+async def test_each_walk_keeps_its_own_candidates(manuals, eager):
+    """What the statement says reaches the graph before the walk begins, whatever was set before."""
+    await manuals.sync()
+    await brought(manuals)
+    own, _ = await index(manuals)
+    asked = await manuals.asked("parcel refund")
+    at = {"a": manuals.account_id, "p": None, "l": None, "pool": 50}
+    async with manuals.db.tenant(manuals.account_id) as c:
+        for kept in (7, 40):
+            await c.exec_driver_sql(
+                "set local hnsw.iterative_scan = off; set local hnsw.ef_search = 100; set local enable_seqscan = off"
+            )
+            found = await rows(
+                c,
+                search.walk("texts", "instant", own.name),
+                at | replace(own, texts=kept, titles=1).values("instant", asked),
+            )
+            assert len(found) == kept
+            titles = await rows(
+                c,
+                search.walk("titles", "instant", own.name),
+                at | replace(own, texts=1, titles=kept).values("instant", asked),
+            )
+            assert len(titles) == kept
 
 
 def interrupted(base, by):
@@ -146,11 +182,11 @@ async def test_a_build_that_another_one_overtook_ends_in_peace(manuals, eager, m
     await manuals.sync()
     monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 1.0)
 
-    async def replace():
+    async def replaced():
         monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
         joined.append(await brought(manuals))
 
-    assert await knowledge_index.bring_up_to_date(*place, interrupted(manuals, replace)) == 0
+    assert await knowledge_index.bring_up_to_date(*place, interrupted(manuals, replaced)) == 0
     assert joined[1] == joined[0] + 5
     assert (await index(manuals))[0].name
 
@@ -161,16 +197,16 @@ async def test_an_index_that_is_replaced_while_it_is_measured_is_left_to_its_suc
     before, _ = await index(manuals)
     place = manuals.db, manuals.account_id, await model(manuals)
 
-    async def replace():
+    async def replaced():
         monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
         manuals.source.documents.append(manuals.article("one more", "Wholly new."))
         await manuals.sync()
         assert await brought(manuals)
 
-    assert await knowledge_recall.calibrate(*place, interrupted(manuals, replace)) is None
+    assert await knowledge_recall.calibrate(*place, interrupted(manuals, replaced)) is None
     after, measured = await index(manuals)
     assert after.name != before.name
-    assert measured is None
+    assert measured == NOBODY_KNOWS
     assert await knowledge_recall.calibrate(*place, manuals.embed)
 
 
@@ -178,14 +214,14 @@ async def test_an_index_that_misses_asks_for_more(manuals, eager, monkeypatch):
     """What it measures is the index's own answers: one that never finds gets the most."""
     await manuals.sync()
     await brought(manuals)
-    original = search.near
+    original = search.walk
 
-    def blind(tier: str, which: Index) -> str:
-        return original(tier, which) if which.name is None else f"{original(tier, which)} offset 20"
+    def blind(graph: str, tier: str, name: str) -> str:
+        return f"select * from ({original(graph, tier, name)}) missed offset 60"
 
-    monkeypatch.setattr(knowledge_recall, "near", blind)
+    monkeypatch.setattr(knowledge_recall, "walk", blind)
     found = await knowledge_recall.calibrate(manuals.db, manuals.account_id, await model(manuals), manuals.embed)
-    assert found == search.EF_MOST
+    assert found == (search.EF_MOST, search.EF_MOST)
 
 
 async def test_titles_are_embedded_once_and_go_with_their_documents(manuals, eager):
