@@ -135,7 +135,7 @@ async def test_each_walk_keeps_its_own_candidates(manuals, eager):
     asked = await manuals.asked("parcel refund")
     at = {"a": manuals.account_id, "p": None, "l": None, "pool": 50}
     async with manuals.db.tenant(manuals.account_id) as c:
-        for kept in (7, 40):
+        for kept in (7, 30):
             await c.exec_driver_sql(
                 "set local hnsw.iterative_scan = off; set local hnsw.ef_search = 100; set local enable_seqscan = off"
             )

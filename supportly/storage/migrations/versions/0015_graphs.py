@@ -1,7 +1,7 @@
 """The two graphs of a large account are walked with candidates of their own, and small ones built by two processes.
 
 Titles need more candidates than texts where they say little: of 17,000 documents of random words the titles' graph
-needs 200 to find what the texts' finds with 64, and a walk takes as long as it keeps candidates.
+needs 200 where that of the texts needs 64, and a walk takes as long as it keeps candidates.
 
 PostgreSQL builds the index of a table below `min_parallel_table_scan_size` (8 MB, some 13,000 vectors) alone, in
 1.7 times the time of two processes.
