@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy.exc import ProgrammingError
 
 from supportly.storage.database import Database, do, is_missing_table, rows
 from supportly.storage.knowledge_titles import Embed
-from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Index, near, walk
+from supportly.storage.search import EF_LEAST, EF_MOST, POOL, Asked, Graph, Index, near, walk
 
-Graph = Literal["texts", "titles"]
 Found = set[tuple[Any, ...]]
 """Chunks as (document, text hash), or documents as (document,)."""
 Nearest = list[tuple[Any, bytes, float]]

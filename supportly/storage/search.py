@@ -14,6 +14,8 @@ from supportly.contracts.knowledge import Audience
 from supportly.storage import knowledge_titles
 from supportly.storage.database import Database, is_missing_table, rows
 
+Graph = Literal["texts", "titles"]
+"""What an account's own index consists of."""
 POOL: Final = 64
 """Candidates of each half. Twelve times what is shown, so that the order can lift what one half alone ranks low."""
 EF_LEAST: Final = 64
@@ -239,7 +241,7 @@ def near(tier: str, index: Index) -> str:
     return exact if index.name is None else f"({exact}) union all {_named(_INDEXED, tier, index.name)}"
 
 
-def walk(graph: Literal["texts", "titles"], tier: str, name: str) -> str:
+def walk(graph: Graph, tier: str, name: str) -> str:
     """The statement of one walk alone: chunks whose texts are near, or documents whose titles are."""
     return _named(_OWN if graph == "texts" else _TITLED, tier, name)
 
