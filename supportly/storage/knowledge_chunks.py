@@ -211,27 +211,6 @@ async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict
         )
 
 
-async def drop_indexes(c: AsyncConnection, account_id: int) -> None:
-    """Drop an account's own indexes: they hold what has just gone. What is left is scanned until the next build.
-
-    So do the titles of builds that never came to their end.
-    """
-    at = {"a": account_id, "mine": rf"^[tv]{account_id}_\d+_\d+$"}
-    await do(
-        c,
-        "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null, "
-        "ef_search_titles = null where account_id = %(a)s and name is not null",
-        at,
-    )
-    for (name,) in await rows(
-        c,
-        "select distinct 'v' || substr(c.relname, 2) from pg_class c "
-        "where c.relnamespace = 'knowledge_ann'::regnamespace and c.relkind = 'r' and c.relname ~ %(mine)s",
-        at,
-    ):
-        await do(c, "select knowledge_drop(%(n)s)", {"n": name})
-
-
 async def delete_chunks(c: AsyncConnection, at: dict[str, Any], ids: Sequence[uuid.UUID]) -> None:
     """Delete all chunks of these documents, with their vectors."""
     if ids:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from supportly.storage import knowledge_titles
 from supportly.storage.database import Database, do, is_missing_table, rows
@@ -21,6 +22,8 @@ EXTENDED_FROM: Final = 500
 """New vectors that are worth joining an index: until then they cost half a millisecond a search."""
 REBUILT_FROM: Final = 0.1
 """Share of new vectors from which an index is built anew: one by one they cost some ten times as much."""
+UNBUILT: Final = "name = null, built_part = null, built_rows = null, ef_search = null, ef_search_titles = null"
+"""A row of `knowledge_indexes` whose index is gone."""
 
 
 async def bring_up_to_date(db: Database, account_id: int, model: int, embed: Embed) -> int:
@@ -155,10 +158,29 @@ async def _drop(db: Database, at: dict[str, Any]) -> None:
         )
         await do(
             c,
-            "update knowledge_indexes set name = null, built_part = null, built_rows = null, ef_search = null, "
-            "ef_search_titles = null where account_id = %(a)s and model_id = %(m)s",
+            f"update knowledge_indexes set {UNBUILT} where account_id = %(a)s and model_id = %(m)s",  # noqa: S608
             at,
         )
         for (name,) in found:
             if name is not None:
                 await do(c, "select knowledge_drop(%(n)s)", {"n": name})
+
+
+async def drop_indexes(c: AsyncConnection, account_id: int) -> None:
+    """Drop an account's own indexes: they hold what has just gone. What is left is scanned until the next build.
+
+    So do the titles of builds that never came to their end.
+    """
+    at = {"a": account_id, "mine": rf"^[tv]{account_id}_\d+_\d+$"}
+    await do(
+        c,
+        f"update knowledge_indexes set {UNBUILT} where account_id = %(a)s and name is not null",  # noqa: S608
+        at,
+    )
+    for (name,) in await rows(
+        c,
+        "select distinct 'v' || substr(c.relname, 2) from pg_class c "
+        "where c.relnamespace = 'knowledge_ann'::regnamespace and c.relkind = 'r' and c.relname ~ %(mine)s",
+        at,
+    ):
+        await do(c, "select knowledge_drop(%(n)s)", {"n": name})

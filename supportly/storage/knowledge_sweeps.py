@@ -14,7 +14,7 @@ from supportly.errors import Conflict, NotFound
 from supportly.storage import events
 from supportly.storage.database import Database, do, rows
 from supportly.storage.knowledge import UNDO_FOR, Superseded, forget_seen, place, still_ours
-from supportly.storage.knowledge_chunks import drop_indexes
+from supportly.storage.knowledge_index import drop_indexes
 from supportly.storage.knowledge_pages import delete_documents
 
 HELD_SHARE: Final = 0.3
