@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-import uvicorn
 
 from sandbox.app import create_app as create_sandbox
 from sandbox.app import server as sandbox_server
@@ -258,13 +257,12 @@ def settings(postgres: Postgres, temporal: Temporal, sandbox_url: str) -> Iterat
 def service(settings: Settings, postgres: Postgres, temporal: Temporal, sandbox_url: str) -> Iterator[Service]:
     """API, worker and sandbox, connected."""
     from api.app import create_app
+    from api.server import Server
 
     working = WorkerThread(settings)
     working.start()
     port = free_port()
-    api = uvicorn.Server(
-        uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
-    )
+    api = Server(create_app(settings), port=port, log_level="warning")
     thread = threading.Thread(target=api.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"

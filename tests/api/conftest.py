@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-import uvicorn
 
 from api.app import create_app
+from api.server import Server
 from supportly.dev.processes import free_port
 from tests.caller import consent
 
@@ -96,7 +96,7 @@ def without(service) -> Iterator:
     def start(**changes) -> str:
         port = free_port()
         app = create_app(service.settings.model_copy(update=changes))
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on"))
+        server = Server(app, port=port, log_level="error")
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         servers.append((server, thread))

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import Engine, create_engine
 
 from supportly.dev.processes import free_port
@@ -57,9 +56,10 @@ def http(service: Service) -> Iterator[httpx.Client]:
 def served(settings: Settings) -> Iterator[httpx.Client]:
     """Another API process's worth of `settings`, in a thread, beside the usual one."""
     from api.app import create_app
+    from api.server import Server
 
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="warning"))
+    server = Server(create_app(settings), port=port, log_level="warning")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:

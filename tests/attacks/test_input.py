@@ -1,16 +1,21 @@
 """Input that nobody sends by mistake, at every endpoint that reads a body, and in every other place of a request."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import sys
 import time
+from urllib.parse import quote
 
 import httpx
 import psutil
 import pytest
 
 from api.app import create_app
+from api.routes.knowledge import LONGEST_QUESTION
+from api.server import LONGEST_HEAD
 from supportly.dev.processes import Child, free_port
 from supportly.settings import Settings
 
@@ -141,7 +146,7 @@ def process(service, tmp_path_factory):
         "SUPPORTLY_DATABASE_URL": service.settings.database_url,
         "SUPPORTLY_TEMPORAL_ADDRESS": service.settings.temporal_address,
     }
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "api", "--port", str(port)]
     child = Child("api", command, log=directory / "api.log", env=env)
     url, ends = f"http://127.0.0.1:{port}", time.monotonic() + 120
     while True:
@@ -195,3 +200,32 @@ def test_memory_is_bounded_whatever_is_sent(process, admin, figure):
     assert set(small) <= {409, 422, 503}
     # One body is parsed at a time, into some thirty times its bytes at worst.
     assert grown < 150
+
+
+def asked(admin, question: str) -> tuple[int, bytes]:
+    """Status and body of a search. httpx sends no address above 64 KiB; other clients do."""
+    address = httpx.URL(str(admin.http.base_url))
+    line = http.client.HTTPConnection(address.host, address.port, timeout=90)
+    path = f"/api/v1/accounts/{admin.account_id}/supportly_integrations/knowledge/search?q={quote(question)}"
+    with contextlib.closing(line):
+        line.request("GET", path, headers={"Authorization": f"Bearer {admin.token}"})
+        answer = line.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize("character", ["x", "é", "語", "😀"])
+def test_a_question_of_ten_thousand_characters_is_answered_in_any_script(admin, character):
+    """It travels in the address, where a character takes up to twelve bytes."""
+    status, body = asked(admin, character * LONGEST_QUESTION)
+    assert status == 200, body[:300]
+    status, body = asked(admin, character * (LONGEST_QUESTION + 1))
+    assert (status, json.loads(body)["details"]["field"]) == (422, "q")
+
+
+def test_a_request_whose_head_does_not_end_is_refused(admin):
+    """With 400, or without an answer for those who go on sending."""
+    try:
+        status, _ = asked(admin, "x" * 8 * LONGEST_HEAD)
+    except ConnectionError:
+        status = 400
+    assert status == 400

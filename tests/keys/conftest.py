@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.server import Server
 from supportly.dev.postgres import Postgres
 from supportly.dev.processes import free_port
 from supportly.dev.temporal import Temporal
@@ -53,7 +53,7 @@ class House:
         worker = WorkerThread(settings)
         worker.start()
         port = free_port()
-        api = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="warning"))
+        api = Server(create_app(settings), port=port, log_level="warning")
         thread = threading.Thread(target=api.run, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{port}"
