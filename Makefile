@@ -13,8 +13,8 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 endif
 BIN := .venv/bin
 PACKAGES := supportly workflows activities api sandbox worker.py tests bench drills ops
-# Test processes side by side; each starts a PostgreSQL and a Temporal of its own, and waits a third of its time.
-TEST_PROCESSES ?= 3
+# Test processes side by side; each starts a PostgreSQL and a Temporal of its own. Three take as long on two cores.
+TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 DRILLS_ARGS ?=
 BROWSER_ARGS ?=
