@@ -66,7 +66,7 @@ async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callab
     outbound = Outbound(timeout_s=10, max_bytes=10_000_000, sandbox_url=stack["sandbox_url"])
     redirect, state, verifier = "https://bench.invalid/callback", new_state(), new_verifier()
     client = OAuthClient("sandbox-hubspot-client", "sandbox-hubspot-secret")
-    authorize, _ = provider.urls({})
+    authorize, token_url = provider.urls({})
     url = authorization_url(
         provider.oauth,
         authorize,
@@ -79,6 +79,7 @@ async def direct_lookup(api: httpx.AsyncClient, stack: dict[str, Any]) -> Callab
     tokens = await Engine(outbound).exchange(
         provider.oauth,
         client,
+        token_url=token_url,
         code=httpx.URL(consent.headers["location"]).params["code"],
         redirect_uri=redirect,
         verifier=verifier if provider.oauth.pkce else None,
@@ -132,10 +133,8 @@ async def measure(stack: dict[str, Any], n: int) -> None:
                 without += (await timed(TURN, direct))[0]
             for name, share in (("p50", 0.5), ("p95", 0.95)):
                 whole, theirs, bare = (percentile(side, share) for side in (ours, base, without))
-                against = {"against": f"trivial_workflow_{name}", "base": theirs, "n": len(ours)}
-                say(f"lookup_{name}", whole, "ms", **against)
-                say(f"lookup_direct_{name}", bare, "ms", **against)
-                say(f"lookup_added_{name}", whole - bare, "ms", **against)
+                for side, took in (("lookup", whole), ("lookup_direct", bare), ("lookup_added", whole - bare)):
+                    say(f"{side}_{name}", took, "ms", against=f"trivial_workflow_{name}", base=theirs, n=len(ours))
             _, many = await timed(n, lookup_any, CALLERS)
             _, many_base = await timed(n, trivial, CALLERS)
             say("lookup_throughput_20_callers", many, "1/s", against="trivial_workflow", base=many_base, n=n)

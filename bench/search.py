@@ -92,12 +92,14 @@ class Bench:
         await run(self.activities.index, job)
         return chunks
 
-    async def ask(self, account_id: int, question: str, **chosen: str) -> tuple[float, float, float, float]:
+    async def ask(
+        self, account_id: int, question: str, *, provider: str | None = None, locale: str | None = None
+    ) -> tuple[float, float, float, float]:
         """Milliseconds of the whole search and of the vectors alone, recall@10, and how many of ten there are."""
         embedder = self.activities.embedder
         model = await knowledge_models.instant(self.db, embedder.model, embedder.dimensions)
         asked = Asked(model, embedder.embed([question])[0].tolist())
-        sought = Sought(account_id, question, asked, **chosen)
+        sought = Sought(account_id, question, asked, provider=provider, locale=locale)
         async with self.db.tenant(account_id) as c:
             indexes = await search.read_indexes(c, account_id)
             sql, values = search.statement(indexes, sought)
