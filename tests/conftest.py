@@ -30,6 +30,7 @@ from tests.caller import new_token
 from tests.contracts import watch
 from tests.eleventh.acme_double import AcmeDouble
 from tests.providers import table
+from tests.serving import listening
 
 T = TypeVar("T")
 SHARED = Path(__file__).parents[2] / "shared"
@@ -256,20 +257,10 @@ def settings(postgres: Postgres, temporal: Temporal, sandbox_url: str) -> Iterat
 @pytest.fixture(scope="session")
 def service(settings: Settings, postgres: Postgres, temporal: Temporal, sandbox_url: str) -> Iterator[Service]:
     """API, worker and sandbox, connected."""
-    from api.app import create_app
-    from api.server import Server
-
     working = WorkerThread(settings)
     working.start()
-    port = free_port()
-    api = Server(create_app(settings), port=port, log_level="warning")
-    thread = threading.Thread(target=api.run, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{port}"
-    _until_answers(f"{url}/healthz")
-    yield Service(settings, url, sandbox_url, postgres, temporal, working)
-    api.should_exit = True
-    thread.join(10)
+    with listening(settings, free_port()) as url:
+        yield Service(settings, url, sandbox_url, postgres, temporal, working)
     working.stop()
 
 

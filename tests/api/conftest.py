@@ -1,18 +1,16 @@
 """The API over HTTP: PostgreSQL, Temporal, worker and sandbox are real processes or threads (see tests/conftest.py)."""
 
 import itertools
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import httpx
 import pytest
 
-from api.app import create_app
-from api.server import Server
 from supportly.dev.processes import free_port
 from tests.caller import consent
+from tests.serving import listening
 
 HOST = {"zendesk": {"subdomain": "acme"}}
 _contacts = itertools.count(5_000)
@@ -91,25 +89,10 @@ def hub(service, http) -> Account:
 @pytest.fixture
 def without(service) -> Iterator:
     """Starts a second API whose settings are changed."""
-    servers = []
+    with ExitStack() as running:
 
-    def start(**changes) -> str:
-        port = free_port()
-        app = create_app(service.settings.model_copy(update=changes))
-        server = Server(app, port=port, log_level="error")
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(200):
-            try:
-                httpx.get(f"{url}/healthz")
-                return url
-            except httpx.HTTPError:
-                time.sleep(0.05)
-        raise AssertionError("the API did not start")
+        def start(**changes) -> str:
+            settings = service.settings.model_copy(update=changes)
+            return running.enter_context(listening(settings, free_port(), log_level="error"))
 
-    yield start
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join(10)
+        yield start

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 from tests.attacks.people import Caller, Register
 from tests.conftest import Service
+from tests.serving import listening
 
 WHOLE = os.environ.get("SUPPORTLY_PROOFS") == "whole"
 QUIET = tuple(provider.id for provider in PROVIDERS)
@@ -55,23 +55,11 @@ def http(service: Service) -> Iterator[httpx.Client]:
 
 def served(settings: Settings) -> Iterator[httpx.Client]:
     """Another API process's worth of `settings`, in a thread, beside the usual one."""
-    from api.app import create_app
-    from api.server import Server
-
-    port = free_port()
-    server = Server(create_app(settings), port=port, log_level="warning")
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
-        for _ in range(600):
-            try:
-                client.get("/healthz")
-                break
-            except httpx.HTTPError:
-                threading.Event().wait(0.05)
+    with (
+        listening(settings, free_port()) as url,
+        httpx.Client(base_url=url, timeout=90) as client,
+    ):
         yield client
-    server.should_exit = True
-    thread.join(10)
 
 
 @pytest.fixture(scope="session")

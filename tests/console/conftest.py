@@ -6,22 +6,18 @@ An API of its own runs here, because the console's redirect URI has to name the 
 import itertools
 import os
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from api.app import create_app
 from supportly.dev.processes import free_port
 from supportly.settings import Settings
+from tests.serving import listening
 
 PARTS = {
     "shopify": {"shop": "supportly-demo.myshopify.com"},
@@ -29,27 +25,6 @@ PARTS = {
     "jira": {"site": "acme.atlassian.net"},
 }
 _accounts = itertools.count(20_000)
-
-
-@contextmanager
-def listening(settings: Settings, port: int) -> Iterator[None]:
-    """The API on `port`, until the block ends."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started:
-        assert time.monotonic() < deadline, "the API did not start"
-        time.sleep(0.02)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @dataclass
@@ -153,7 +128,7 @@ def console(service: Any) -> Iterator[Console]:
             "temporal_ui_url": "http://127.0.0.1:9",
         }
     )
-    with listening(settings, port):
+    with listening(settings, port, timeout_graceful_shutdown=5):
         yield Console(url, service, settings)
 
 

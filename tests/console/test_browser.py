@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from supportly.dev.processes import free_port
 from supportly.storage import tokens
 from supportly.storage.database import Database
-from tests.console.conftest import PARTS, Console, listening
+from tests.console.conftest import PARTS, Console
+from tests.serving import listening
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
@@ -271,7 +272,7 @@ def test_a_page_says_so_when_the_service_goes_away_and_when_it_is_back(console, 
     url = f"http://127.0.0.1:{port}"
     settings = console.settings.model_copy(update={"console_callback_url": f"{url}/console/callback/{{provider}}"})
     with paused(console.service.control):
-        with listening(settings, port):
+        with listening(settings, port, timeout_graceful_shutdown=5):
             account = Console(url, console.service, settings).account()
             account.connect("zendesk")
             account.call("POST", "/zendesk/knowledge/toggle", json={"enabled": True})
@@ -279,7 +280,7 @@ def test_a_page_says_so_when_the_service_goes_away_and_when_it_is_back(console, 
             expect(page.locator("#progress progress")).to_be_visible()
         expect(page.locator("#trouble")).to_be_visible()
         expect(page.locator("#progress progress")).to_be_visible()
-    with listening(settings, port):
+    with listening(settings, port, timeout_graceful_shutdown=5):
         expect(page.locator("#trouble")).to_be_hidden()
         expect(page.locator("#progress .last-run")).to_be_visible()
         page.close()

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from supportly.dev.processes import free_port
-from tests.console.conftest import Account, Visitor, listening, soup
+from tests.console.conftest import Account, Visitor, soup
+from tests.serving import listening
 
 
 def consent(visitor: Visitor, account: Account, provider: str, **fields: str) -> str:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.app import create_app
-from api.server import Server
 from supportly.dev.postgres import Postgres
 from supportly.dev.processes import free_port
 from supportly.dev.temporal import Temporal
 from supportly.settings import Settings
-from tests.caller import consent, until
+from tests.caller import consent
 from tests.conftest import Service, WorkerThread
+from tests.serving import listening
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,17 +50,10 @@ class House:
         settings = self.with_ring(*ids)
         worker = WorkerThread(settings)
         worker.start()
-        port = free_port()
-        api = Server(create_app(settings), port=port, log_level="warning")
-        thread = threading.Thread(target=api.run, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(f"{url}/healthz"))
         try:
-            yield Service(settings, url, settings.sandbox_url, self.postgres, self.temporal, worker)
+            with listening(settings, free_port()) as url:
+                yield Service(settings, url, settings.sandbox_url, self.postgres, self.temporal, worker)
         finally:
-            api.should_exit = True
-            thread.join(10)
             worker.stop()
             worker.thread.close()
 
@@ -84,13 +75,6 @@ class House:
         )
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="module")
