@@ -19,7 +19,8 @@ ARRIVING_S: Final = 0.5
 processes share a core, a tenth of a second was too short for three requests of some thousand."""
 LONGEST_HEAD: Final = 12 * LONGEST_QUESTION + 16 * 1024
 """Bytes of a request before its body. A question travels in the address, where a character outside of ASCII is up to
-twelve bytes (`%F0%9F%98%80`); the rest is for everything else that stands there. A longer head is refused with 400."""
+twelve bytes (`%F0%9F%98%80`); the rest is for everything else that stands there. A head that goes on when so much was
+read is refused with 400."""
 
 
 class Server(uvicorn.Server):
@@ -29,10 +30,18 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, *, port: int, host: str = "127.0.0.1", **options: Any) -> None:
-        # Requests are logged by the application itself, with what belongs to them.
-        settled = {"access_log": False, "lifespan": "on", "timeout_keep_alive": KEEP_ALIVE_S, "http": "h11"}
-        head = {"h11_max_incomplete_event_size": LONGEST_HEAD}
-        super().__init__(uvicorn.Config(app, host=host, port=port, **{**settled, **head, **options}))
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            access_log=False,  # requests are logged by the application itself, with what belongs to them
+            lifespan="on",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            http="h11",
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            **options,
+        )
+        super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
