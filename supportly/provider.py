@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar, Final, Self
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 import phonenumbers
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict, JsonValue
 
 from supportly.contracts.actions import ActionAnswer
@@ -171,6 +171,27 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+
+WITHIN: Final = "^(?!0000|0001|9999)"
+"""Published beside a date or time, and checked by `countable`."""
+
+
+AnyDay = TypeVar("AnyDay", bound=date)
+
+
+def countable(day: AnyDay) -> AnyDay:
+    """A date or time as it is. Raises ValueError at the ends of the calendar, where no offset can be taken from it."""
+    if not date.min.year < day.year < date.max.year:
+        raise ValueError("lies at the end of the calendar: name a year from 0002 to 9998")
+    return day
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(countable),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": WITHIN}),
+]
+"""A time with its offset, as a parameter of an action."""
 
 EMPTY: Final[JsonDict] = {"enum": ["", None]}
 """JSON Schema of a text that is not there."""

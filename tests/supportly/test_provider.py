@@ -1,9 +1,13 @@
 """What providers share beside their base class."""
 
+import re
+
 import pytest
+from pydantic import ValidationError
 
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.provider import Place, e164, integer, next_mark, offset, timestamp
+from supportly.providers import PROVIDERS
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -72,3 +76,33 @@ def test_a_number_that_a_provider_names_is_one(found):
     assert integer("9001") == 9001
     with pytest.raises(ProviderFailure):
         integer(found)
+
+
+def times():
+    """Every parameter of every action that is a date or a time, with the schema that is published for it."""
+    return [
+        pytest.param(action, name, one, id=f"{provider.id}-{action.name}-{name}-{one['format']}")
+        for provider in PROVIDERS
+        for action in provider.actions.values()
+        for name, schema in action.params.model_json_schema().get("properties", {}).items()
+        for shape in [schema, *schema.get("anyOf", [])]
+        for one in [shape, *shape.get("anyOf", [])]
+        if one.get("format") in ("date", "date-time")
+    ]
+
+
+ENDS = ("0001-01-01", "0001-12-31", "9999-01-01", "9999-12-31")
+
+
+@pytest.mark.parametrize(("action", "name", "schema"), times())
+def test_no_time_lies_at_an_end_of_the_calendar_and_the_schema_says_so(action, name, schema):
+    after = "" if schema["format"] == "date" else "T00:00:00+05:00"
+    for day in ENDS:
+        assert not re.search(schema["pattern"], day + after)
+        with pytest.raises(ValidationError) as refused:
+            action.params.model_validate({**action.example, name: day + after})
+        assert [error["loc"] for error in refused.value.errors()] == [(name,)]
+        assert "name a year from 0002 to 9998" in refused.value.errors()[0]["msg"]
+    for day in ("0002-01-01", "2026-11-27", "9998-12-31"):
+        assert re.search(schema["pattern"], day + after)
+        action.params.model_validate({**action.example, name: day + after})

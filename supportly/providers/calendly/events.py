@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from supportly.contracts.actions import ActionAnswer
-from supportly.provider import Call, PagedParams, Params, Provider, action
+from supportly.provider import Call, Moment, PagedParams, Params, Provider, action
 from supportly.providers.calendly import api
 from supportly.providers.calendly.api import LIST, Row, row_of, rows_of
 
@@ -32,8 +32,8 @@ class Events(PagedParams):
 
     invitee_email: Email | None = Field(None, description="Only meetings with this invitee.")
     status: str | None = Field(None, pattern="^(active|canceled)$", description="`active` or `canceled`; null: both.")
-    min_start_time: AwareDatetime | None = Field(None, description="Earliest start, with a zone.")
-    max_start_time: AwareDatetime | None = Field(None, description="Latest start, with a zone.")
+    min_start_time: Moment | None = Field(None, description="Earliest start, with a zone.")
+    max_start_time: Moment | None = Field(None, description="Latest start, with a zone.")
 
 
 class OneEvent(PagedParams):
@@ -47,8 +47,8 @@ class Times(Params):
     """A range of time of one event type."""
 
     event_type: str = Field(min_length=1, max_length=300, description="URI of the event type.")
-    start_time: AwareDatetime = Field(description="Start of the range, in the future, with a zone.")
-    end_time: AwareDatetime = Field(description="End of the range, at most 31 days later.")
+    start_time: Moment = Field(description="Start of the range, in the future, with a zone.")
+    end_time: Moment = Field(description="End of the range, at most 31 days later.")
 
 
 class Invitee(BaseModel):
@@ -81,7 +81,7 @@ class Booking(Params):
     """A meeting to book."""
 
     event_type: str = Field(min_length=1, max_length=300, description="URI of the event type.")
-    start_time: AwareDatetime = Field(description="Start of a free slot, with a zone.")
+    start_time: Moment = Field(description="Start of a free slot, with a zone.")
     invitee: Invitee = Field(description="Who is booked.")
     location: Place | None = Field(None, description="Where, if the event type lets the invitee choose.")
     questions_and_answers: list[AnswerTo] = Field(

@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator, model_validator
 
-from supportly.provider import EMPTY, PagedParams, Params, ProviderSettings, one_of
+from supportly.provider import EMPTY, WITHIN, PagedParams, Params, ProviderSettings, countable, one_of
 
 OWN_METADATA: Final = 2
 """Metadata keys of ours on a booking: the marker and the contact's id."""
-LAST_YEAR: Final = 9999
 ROUTED: Final = ("responseId", "teamMemberIds")
 """What a route that was answered holds."""
 MOST_METADATA: Final = 50 - OWN_METADATA
@@ -24,8 +23,7 @@ def utc(text: str) -> str:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs `Z` or an offset, as in 2026-12-01T09:00:00Z")
-    _countable(moment)
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return countable(moment).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def day_or_utc(text: str) -> str:
@@ -34,14 +32,7 @@ def day_or_utc(text: str) -> str:
         day = date.fromisoformat(text)
     except ValueError:
         return utc(text)
-    _countable(day)
-    return day.isoformat()
-
-
-def _countable(day: date) -> None:
-    """At the ends of the calendar nothing can be added to a time or taken from it."""
-    if not 1 < day.year < LAST_YEAR:
-        raise ValueError("is a time that no calendar holds")
+    return countable(day).isoformat()
 
 
 def zone(name: str) -> str:
@@ -53,11 +44,15 @@ def zone(name: str) -> str:
     return name
 
 
-Moment = Annotated[str, AfterValidator(utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[
+    str, AfterValidator(utc), WithJsonSchema({"type": "string", "format": "date-time", "pattern": WITHIN})
+]
 DayOrMoment = Annotated[
     str,
     AfterValidator(day_or_utc),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": name, "pattern": WITHIN} for name in ("date", "date-time")]}
+    ),
 ]
 TimeZone = Annotated[str, AfterValidator(zone)]
 EntityId = int | Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

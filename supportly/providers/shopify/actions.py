@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any, ClassVar, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from supportly.contracts.actions import ActionAnswer
 from supportly.contracts.contacts import ActivityJob, ActivityKind, Record, RecordRef
 from supportly.errors import InvalidInput, NotFound, UnsupportedByProvider
 from supportly.oauth import now_utc
-from supportly.provider import Call, LogsActivities, PagedParams, Params, action
+from supportly.provider import Call, LogsActivities, Moment, PagedParams, Params, action
 from supportly.providers.shopify.customers import ORDERS, UPDATE, ShopifyCustomers, admin_url, order
 from supportly.providers.shopify.graphql import ask, following, gid, nodes, number, quoted, write
 
@@ -34,7 +34,7 @@ class Orders(PagedParams):
     record_id: str | None = Field(None, pattern=DIGITS, description="Id of a customer: only that customer's orders.")
     email: str | None = Field(None, min_length=3, max_length=320, description="Address that orders were placed with.")
     name: str | None = Field(None, max_length=50, description="Number of an order, such as `1001`.")
-    created_after: AwareDatetime | None = Field(None, description="Only orders made at or after this time.")
+    created_after: Moment | None = Field(None, description="Only orders made at or after this time.")
     status: str | None = Field(
         None, pattern=r"^(open|closed|cancelled)$", description="Only orders in this state; null for all."
     )
