@@ -818,17 +818,18 @@ class HubSpot(Double):
         self.need(request, "cms.knowledge_base.articles.read")
 
     def content(self, request: Request, kind: str, default: int) -> Reply:
-        query, rows = request.query, sorted(self.records[kind].values(), key=number)
+        query, archived = request.query, request.query.get("archived") == "true"
+        rows = [row for row in self.records[kind].values() if row["archived"] == archived]
         for name, stored in (("updated", "updatedAt"), ("created", "createdAt")):
-            low, high = query.get(f"{name}After"), query.get(f"{name}Before")
-            rows = [row for row in rows if not low or epoch(row[stored]) > epoch(low)]
-            rows = [row for row in rows if not high or epoch(row[stored]) < epoch(high)]
-        for name in ("state", "language"):
-            rows = [row for row in rows if name not in query or row[name] == query[name]]
-        archived = query.get("archived") == "true"
-        rows = [row for row in rows if row["archived"] == archived]
+            if low := query.get(f"{name}After"):
+                rows = [row for row in rows if epoch(row[stored]) > epoch(low)]
+            if high := query.get(f"{name}Before"):
+                rows = [row for row in rows if epoch(row[stored]) < epoch(high)]
+        for name in {"state", "language"} & query.keys():
+            rows = [row for row in rows if row[name] == query[name]]
         total, after = len(rows), request.integer("after", 0)
         rows, size = [row for row in rows if int(row["id"]) > after], self.page_size(request, "limit", default, 100)
+        rows.sort(key=number)
         # The list of articles tells no total.
         body: Record = {"total": total} if kind == "blog_post" else {}
         body["results"] = [self.published(kind, row) for row in rows[:size]]

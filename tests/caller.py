@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from supportly.settings import Settings
 from supportly.storage import tokens
 from supportly.storage.database import Database
+
+HTTP: Final = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""For single requests: `httpx.get` reads all certificates anew each time, which takes longer than most answers do
+here. It keeps no connection, since what it speaks to may be killed in between."""
 
 
 async def new_token(admin_url: str, settings: Settings, account_id: int, role: tokens.Role = "administrator") -> str:
@@ -23,7 +27,7 @@ async def new_token(admin_url: str, settings: Settings, account_id: int, role: t
 
 def consent(authorization_url: str) -> dict[str, str]:
     """What the provider sends to the redirect URI when the user agrees."""
-    answer = httpx.get(authorization_url, follow_redirects=False)
+    answer = HTTP.get(authorization_url)
     assert answer.status_code == 302, answer.text
     return dict(httpx.URL(answer.headers["location"]).params)
 

@@ -26,7 +26,7 @@ from supportly.dev.temporal import Temporal
 from supportly.providers import PROVIDERS
 from supportly.settings import Settings
 from supportly.storage.database import Database
-from tests.caller import new_token
+from tests.caller import HTTP, new_token
 from tests.contracts import watch
 from tests.eleventh.acme_double import AcmeDouble
 from tests.providers import table
@@ -205,7 +205,7 @@ class Service:
 
     def control(self, method: str, path: str, **extra: Any) -> Any:
         """Speak to the sandbox's control plane."""
-        answer = httpx.request(method, f"{self.sandbox_url}/_sandbox{path}", timeout=30, **extra)
+        answer = HTTP.request(method, f"{self.sandbox_url}/_sandbox{path}", **extra)
         assert answer.status_code < 300, answer.text
         return answer.json() if answer.content else None
 
