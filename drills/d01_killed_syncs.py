@@ -1,8 +1,8 @@
 """Syncs of 10,000 chunks during which workers, Temporal, PostgreSQL, or all parts at once are killed.
 
 A kill counts only when an activity of a sync was running at that moment; where workers are killed, the victim is one
-that was running it. Many accounts sync side by side then, because a dead worker is missed after twenty seconds without
-a heartbeat: meanwhile the next kills meet the syncs of others. What is left behind is compared when all syncs of a
+that was running it. Many accounts sync side by side then, because a dead worker is missed after seconds without a
+heartbeat: meanwhile the next kills meet the syncs of others. What is left behind is compared when all syncs of a
 round have ended; the kills of the round are noted then.
 """
 
@@ -19,7 +19,7 @@ from temporalio.client import Client
 from drills.caller import Account
 from drills.drill import Drill
 from drills.notes import Notes
-from drills.stage import Stage, staged
+from drills.stage import BRISK, Stage, staged
 from drills.syncs import SETTINGS, Library
 from drills.tally import Tally
 
@@ -149,7 +149,7 @@ def killing(plan: Plan) -> Callable[[Tally], Coroutine[Any, Any, None]]:
     """The drill of a plan."""
 
     async def run(tally: Tally) -> None:
-        async with staged(workers=plan.workers, settings=SETTINGS, keep_logs=tally.drill) as stage:
+        async with staged(workers=plan.workers, settings=SETTINGS, worker_script=BRISK, keep_logs=tally.drill) as stage:
             library = Library(stage, tally)
             library.open()
             client = await stage.temporal()

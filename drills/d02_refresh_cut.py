@@ -24,7 +24,6 @@ from drills.patients import POLICIES, Patients, Verdict
 from drills.stage import Stage, reached, staged
 from drills.tally import Tally
 from supportly.contracts import ids
-from supportly.dev.stack import ROOT
 
 ACCOUNTS: Final = 50
 """With three policies 150 connections, so that six kills put each of them at each point once."""
@@ -51,7 +50,7 @@ async def _run(tally: Tally, number: str) -> None:
     with tempfile.TemporaryDirectory(prefix="spl-h-") as made:
         place = Path(made) / "hold.json"
         script = "drills/holding_worker.py"
-        settings = {**SETTINGS, "DRILL_HOLD": str(place), "PYTHONPATH": str(ROOT)}
+        settings = {**SETTINGS, "DRILL_HOLD": str(place)}
         async with staged(workers=2, settings=settings, worker_script=script, keep_logs=tally.drill) as stage:
             stage.kill_worker(2)
             patients = Patients(stage)

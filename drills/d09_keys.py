@@ -19,7 +19,7 @@ from drills.caller import Account
 from drills.drill import Drill
 from drills.grants import Held, Place, ask_for_refresh, grants, held, works
 from drills.sealed import cells, fill, vault_of
-from drills.stage import Stage, staged
+from drills.stage import BRISK, Stage, staged
 from drills.tally import Tally
 from supportly.contracts import ids
 from supportly.crypto import CannotOpen
@@ -50,9 +50,8 @@ def ring(*names: str) -> str:
 async def run(tally: Tally) -> None:
     """Fill, refresh and rotate at once, and look at everything without the old key."""
     share = tally.left / REFRESHES
-    script = "drills/holding_worker.py"  # for its short patience with dead workers alone
-    settings = {"SUPPORTLY_KEYS": ring("k1"), "PYTHONPATH": str(ROOT)}
-    async with staged(workers=2, settings=settings, worker_script=script, keep_logs=tally.drill) as stage:
+    settings = {"SUPPORTLY_KEYS": ring("k1")}
+    async with staged(workers=2, settings=settings, worker_script=BRISK, keep_logs=tally.drill) as stage:
         stage.unlimited(PROVIDER)
         accounts = await _accounts(stage, max(5, round(ACCOUNTS * share)))
         rotated = asyncio.Event()

@@ -5,36 +5,32 @@ held. Once every connection of the list has come to its point, their ids are wri
 away, and the process sends itself the signal: SIGKILL ends all of them where they are; after SIGSTOP and SIGCONT they
 go on.
 
-The points lie in the clients that `worker.py` injects; the activities know nothing of them. What waits for a dead
-worker is shortened here, since a drill kills often: it beats every second and is missed after four.
+The points lie in the clients that `worker.py` injects; the activities know nothing of them. It is missed soon when it
+dies, as `brisk_worker.py` is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import orjson
-import uvloop
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 from temporalio import activity
 
 import worker
-from activities import failures
+from drills import brisk_worker
 from supportly.contracts import ids
 from supportly.http import Answer, Outbound
 from supportly.storage.database import Database
-from workflows import turns
 
 POINTS: Final = ("before_intent", "intent", "sent", "answered", "before_write", "written")
 """Where a refresh can be: before the intent is written, after its commit, after the bytes of the request went out,
@@ -166,8 +162,7 @@ class HeldOutbound(Outbound):
 
 async def main() -> None:
     """The worker's own `main`, with what it injects replaced."""
-    vars(failures).update(HEARTBEAT_S=1.0)
-    vars(turns).update(SILENCE=timedelta(seconds=4))
+    brisk_worker.shorten()
     worker.CONCURRENCY[ids.CONNECTIONS] = AT_ONCE
     if path := os.environ.get("DRILL_HOLD"):
         HeldDatabase.hold = HeldTransport.hold = HeldOutbound.hold = Hold(Path(path))
@@ -176,5 +171,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    brisk_worker.run(main)

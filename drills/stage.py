@@ -33,7 +33,7 @@ from supportly.dev.console import Report
 from supportly.dev.processes import Child, http_status
 from supportly.dev.stack import ROOT, Stack
 from supportly.settings import Settings
-from tests.caller import new_token
+from tests.caller import HTTP, new_token
 
 SHORT: Final = {
     "SUPPORTLY_PROVIDER_TIMEOUT_S": "3",
@@ -46,6 +46,8 @@ SHORT: Final = {
 """Settings that make leases and time-outs short, so that a drill waits seconds where production waits half a minute."""
 READY_S: Final = 120.0
 """How long a part may take to answer: a busy machine starts them slowly."""
+BRISK: Final = "drills/brisk_worker.py"
+"""What worker processes run where they are killed often: it is missed sooner."""
 LOGS: Final = ROOT / ".cache" / "drills" / "logs"
 FIRST_ACCOUNT: Final = 1000
 """Accounts below it are the demo's."""
@@ -71,7 +73,7 @@ class Stage:
 
     def control(self, method: str, path: str, **extra: Any) -> Any:
         """Speak to the sandbox's control plane; `path` comes after `/_sandbox`. Raises httpx.HTTPStatusError."""
-        answer = httpx.request(method, f"{self.stack.sandbox_url}/_sandbox{path}", timeout=60, **extra)
+        answer = HTTP.request(method, f"{self.stack.sandbox_url}/_sandbox{path}", **extra)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -223,11 +225,11 @@ async def staged(
     The processes' logs are kept in `.cache/drills/logs/<keep_logs>` until the next stage of that name ends.
 
     `settings` (environment variables) win over `SHORT`; `worker_script` is what worker processes run, from the
-    project's directory.
+    project's directory, whose modules it can import.
     """
     with tempfile.TemporaryDirectory(prefix="spl-d-") as made:
         Path(made).chmod(0o755)  # noqa: ASYNC240 - nothing else runs yet; PostgreSQL may run as another user
-        chosen = {**SHORT, **(settings or {})}
+        chosen = {"PYTHONPATH": str(ROOT), **SHORT, **(settings or {})}
         stack = Stack(
             Path(made),
             workers=workers,
