@@ -65,7 +65,10 @@ class ConnectPart(BaseModel):
     name: str
     title: str
     required: bool
-    pattern: str
+    pattern: str = Field(
+        description="Regular expression of the whole value, whose case does not matter. "
+        "A part that is not required may be empty as well."
+    )
     example: str
 
 

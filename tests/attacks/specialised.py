@@ -57,7 +57,8 @@ def specialised(document: Mapping[str, Any], shown: list[Mapping[str, Any]], acc
 
 def _bodies(provider: Mapping[str, Any]) -> dict[str, Any]:
     parts = {
-        part["name"]: {"type": "string", "pattern": f"^({part['pattern']})$"} for part in provider["connect_fields"]
+        part["name"]: {"type": "string", "pattern": f"^(?i:{part['pattern']}){'' if part['required'] else '?'}$"}
+        for part in provider["connect_fields"]
     }
     settings = copy.deepcopy(provider["settings_schema"])
     settings["properties"] = {

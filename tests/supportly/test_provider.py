@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from supportly.errors import InvalidInput, ProviderFailure
 from supportly.provider import Place, e164, integer, next_mark, offset, timestamp
-from supportly.providers import PROVIDERS
+from supportly.providers import PROVIDERS, get
 
 
 @pytest.mark.parametrize(("cursor", "rows"), [(None, 0), ("0", 0), ("40", 40), ("999999999", 999_999_999)])
@@ -106,3 +106,13 @@ def test_no_time_lies_at_an_end_of_the_calendar_and_the_schema_says_so(action, n
     for day in ("0002-01-01", "2026-11-27", "9998-12-31"):
         assert re.search(schema["pattern"], day + after)
         action.params.model_validate({**action.example, name: day + after})
+
+
+def test_a_part_that_is_not_required_may_be_empty_and_case_does_not_matter():
+    [domain] = get("salesforce").connect_fields
+    assert domain.read("") == domain.read(None) == "login.salesforce.com"
+    assert domain.read("ACME.my.salesforce.com") == "acme.my.salesforce.com"
+    [subdomain] = get("zendesk").connect_fields
+    for missing in ("", None):
+        with pytest.raises(InvalidInput):
+            subdomain.read(missing)
