@@ -2,8 +2,8 @@
 
 Prints one JSON object a drill and exits non-zero when anything was lost or doubled, or a drill could not make its
 tries. A run with the same seed goes on where it was interrupted; `--anew` forgets that. `--table docs/reliability.md`
-runs nothing and writes what is recorded of full runs into that page. `--lanes 2` runs two drills at a time, each in a
-process of its own, but for those that measure times; most drills wait more than they work.
+runs nothing and writes what is recorded of full runs into that page. Two drills run at a time, each in a process of
+its own, since most wait as long as they work; those that measure times follow alone. `--lanes 1` is for a slow machine.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def perform_apart(name: str, seed: int) -> bool:
 
 def side_by_side(chosen: Sequence[Drill], seed: int, lanes: int) -> bool:
     """Several drills at a time, then those that must be alone; True if every one was good."""
+    beside = sorted((drill for drill in chosen if not drill.alone), key=lambda drill: not drill.waits)
     with ThreadPoolExecutor(lanes) as pool:
-        together = list(pool.map(lambda drill: perform_apart(drill.name, seed), (d for d in chosen if not d.alone)))
+        together = list(pool.map(lambda drill: perform_apart(drill.name, seed), beside))
     return all([*together, *(perform_apart(drill.name, seed) for drill in chosen if drill.alone)])
 
 
@@ -86,7 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--lanes", type=int, default=1, help="how many run at a time")
+    parser.add_argument("--lanes", type=int, default=2, help="how many run at a time")
     parser.add_argument("--anew", action="store_true", help="forget what this seed has done before")
     parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table of all full runs into PAGE")
     given = parser.parse_args()
@@ -101,7 +102,7 @@ def main() -> int:
             tally_of(known[name], given.seed, quick=quick).file.unlink(missing_ok=True)
     chosen = [known[name] for name in given.names or known]
     began = time.monotonic()
-    if given.lanes > 1:
+    if given.lanes > 1 and len(chosen) > 1:
         good = side_by_side(chosen, given.seed, given.lanes)
     else:
         results = [perform(drill, tally_of(drill, given.seed, quick=quick)) for drill in chosen]  # none is left out

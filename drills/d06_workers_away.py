@@ -213,7 +213,8 @@ DRILLS: Final = (
         "workers_away",
         "All workers are away for a day on which schedules came due 96 times, then back; every schedule must run once, "
         "and the providers must refuse nothing as too much.",
-        10,
+        5,
         run,
+        waits=True,
     ),
 )

@@ -21,3 +21,5 @@ class Drill:
     run: Callable[[Tally], Coroutine[Any, Any, None]]
     alone: bool = False
     """It measures times: no other drill runs beside it."""
+    waits: bool = False
+    """Mostly it waits: it begins first, so that others have the processor meanwhile."""

@@ -35,7 +35,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
-    monkeypatch.setattr("sys.argv", ["drills", *arguments])
+    monkeypatch.setattr("sys.argv", ["drills", "--lanes", "1", *arguments])
     code = command.main()
     return code, json.loads(capsys.readouterr().out)
 
@@ -66,7 +66,7 @@ def test_a_drill_that_breaks_off_is_not_finished_and_the_others_run(records, mon
         raise RuntimeError("the stack did not start")
 
     monkeypatch.setattr(command, "found", lambda: [Drill("broken", "…", 20, broken), THREE])
-    monkeypatch.setattr("sys.argv", ["drills"])
+    monkeypatch.setattr("sys.argv", ["drills", "--lanes", "1"])
     assert command.main() == 1
     said = capsys.readouterr()
     assert [json.loads(line)["tries"] for line in said.out.splitlines()] == [1, 2]
@@ -129,10 +129,11 @@ def test_the_table_keeps_what_another_machine_has_recorded(records, monkeypatch,
 
 
 def test_two_drills_at_a_time_and_those_that_measure_alone(records, monkeypatch):
-    under_way, most, order = set(), [], []
+    under_way, most, order, begun = set(), [], [], []
 
     def apart(name: str, seed: int) -> bool:
         under_way.add(name)
+        begun.append(name)
         time.sleep(0.05)
         most.append((name, len(under_way)))
         under_way.remove(name)
@@ -143,11 +144,12 @@ def test_two_drills_at_a_time_and_those_that_measure_alone(records, monkeypatch)
         return Drill(name, "…", 10, three, **more)
 
     monkeypatch.setattr(command, "perform_apart", apart)
-    every = [named("a"), named("m", alone=True), named("b"), named("c"), named("d")]
+    every = [named("a"), named("m", alone=True), named("b"), named("c"), named("w", waits=True)]
     monkeypatch.setattr(command, "found", lambda: every)
-    monkeypatch.setattr("sys.argv", ["drills", "--lanes", "2"])
+    monkeypatch.setattr("sys.argv", ["drills"])
     assert command.main() == 1  # one was not good, and the others ran
-    assert sorted(order) == ["a", "b", "c", "d", "m"]
+    assert sorted(order) == ["a", "b", "c", "m", "w"]
+    assert "w" in begun[:2]
     assert order[-1] == "m"
     assert ("m", 1) in most
     assert max(count for _, count in most) == 2
