@@ -8,6 +8,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from api.bodies import NOT_BLANK
+
 NEEDS = {
     "/contacts/{contact_id}": "contact_lookup",
     "/contacts/{contact_id}/sync": "contact_create",
@@ -85,7 +87,7 @@ def _bodies(provider: Mapping[str, Any]) -> dict[str, Any]:
         "post /contacts/{contact_id}/activity": {
             "type": "object",
             "properties": {
-                "content": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"},
+                "content": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": NOT_BLANK},
                 "activity_type": {"enum": provider["capabilities"]["activities"]},
                 "target": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}]},
             },

@@ -12,7 +12,8 @@ from supportly.providers.jira.api import ACCOUNT, KEY, NUMBER, PROJECT
 Key = Annotated[str, Field(pattern=KEY, description="Key of the issue, such as SUP-12.")]
 ProjectKey = Annotated[str, Field(pattern=PROJECT, description="Key of the project.")]
 FieldId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")]
-Label = Annotated[str, Field(pattern=r"^\S{1,255}$")]
+Label = Annotated[str, Field(pattern=r"^[^\s\x85\ufeff]{1,255}$")]
+"""Dialects of regular expressions take two characters now for white space and now for none: they are named."""
 
 
 class Search(PagedParams):
