@@ -164,9 +164,8 @@ async def main() -> None:
     """The worker's own `main`, with what it injects replaced."""
     brisk_worker.shorten()
     worker.CONCURRENCY[ids.CONNECTIONS] = AT_ONCE
-    if path := os.environ.get("DRILL_HOLD"):
-        HeldDatabase.hold = HeldTransport.hold = HeldOutbound.hold = Hold(Path(path))
-        vars(worker).update(Database=HeldDatabase, Outbound=HeldOutbound)
+    HeldDatabase.hold = HeldTransport.hold = HeldOutbound.hold = Hold(Path(os.environ["DRILL_HOLD"]))
+    vars(worker).update(Database=HeldDatabase, Outbound=HeldOutbound)
     await worker.main()
 
 

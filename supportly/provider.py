@@ -172,10 +172,6 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-WITHIN: Final = "^(?!0000|0001|9999)"
-"""Published beside a date or time, and checked by `countable`."""
-
-
 AnyDay = TypeVar("AnyDay", bound=date)
 
 
@@ -186,11 +182,12 @@ def countable(day: AnyDay) -> AnyDay:
     return day
 
 
-Moment = Annotated[
-    AwareDatetime,
-    AfterValidator(countable),
-    WithJsonSchema({"type": "string", "format": "date-time", "pattern": WITHIN}),
-]
+def countable_schema(kind: str) -> JsonDict:
+    """JSON Schema of a `date` or `date-time` that `countable` lets pass."""
+    return {"type": "string", "format": kind, "pattern": "^(?!0000|0001|9999)"}
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(countable), WithJsonSchema(countable_schema("date-time"))]
 """A time with its offset, as a parameter of an action."""
 
 EMPTY: Final[JsonDict] = {"enum": ["", None]}

@@ -360,10 +360,11 @@ async def test_what_a_person_paused_stays_paused_through_a_reconnect(running):
     assert not await lose_and_connect_again()
     await schedules.switch_on(running.client, *running.place, timedelta(minutes=30))
     await running.client.get_schedule_handle(ids.schedule(*running.place)).pause(note="not while we move house")
-    for _ in range(400):  # a pause can be seen when Temporal's scheduler has run: on a busy machine a moment later
-        if (await _described(running)).schedule.state.note == "not while we move house":
-            break
-        await asyncio.sleep(0.05)
+
+    async def shown():  # when Temporal's scheduler has run: on a busy machine a moment later
+        return (await _described(running)).schedule.state.note == "not while we move house"
+
+    await _until(shown)
     assert not await lose_and_connect_again()
     assert (await _described(running)).schedule.state.note == "not while we move house"
     await schedules.delete(running.client, *running.place)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator, model_validator
 
-from supportly.provider import EMPTY, WITHIN, PagedParams, Params, ProviderSettings, countable, one_of
+from supportly.provider import EMPTY, PagedParams, Params, ProviderSettings, countable, countable_schema, one_of
 
 OWN_METADATA: Final = 2
 """Metadata keys of ours on a booking: the marker and the contact's id."""
@@ -44,15 +44,11 @@ def zone(name: str) -> str:
     return name
 
 
-Moment = Annotated[
-    str, AfterValidator(utc), WithJsonSchema({"type": "string", "format": "date-time", "pattern": WITHIN})
-]
+Moment = Annotated[str, AfterValidator(utc), WithJsonSchema(countable_schema("date-time"))]
 DayOrMoment = Annotated[
     str,
     AfterValidator(day_or_utc),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "format": name, "pattern": WITHIN} for name in ("date", "date-time")]}
-    ),
+    WithJsonSchema({"anyOf": [countable_schema("date"), countable_schema("date-time")]}),
 ]
 TimeZone = Annotated[str, AfterValidator(zone)]
 EntityId = int | Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
