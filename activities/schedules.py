@@ -6,11 +6,16 @@ which starts the sync under its own id: scheduled and manual runs never overlap.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.schedule.v1 import IntervalSpec
+from temporalio.api.schedule.v1 import Schedule as StoredSchedule
 from temporalio.client import (
     Client,
     Schedule,
@@ -31,7 +36,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from supportly.contracts import ids
 from supportly.contracts.knowledge import KnowledgeJob
 from supportly.contracts.upkeep import Upkeep
-from supportly.temporal import bulk, search_attributes
+from supportly.temporal import amend_schedule, bulk, read_schedule, search_attributes
 
 STARTER: Final = "KnowledgeSchedule"
 """Type of the workflow that a Schedule starts."""
@@ -43,6 +48,10 @@ AT_NIGHT: Final = timedelta(hours=3)
 """After midnight UTC: few people of Europe and America wait for an answer then."""
 UNATTENDED: Final = timedelta(minutes=15)
 """A task that no worker has taken for this long means that none is there; a busy one takes it within minutes."""
+AMENDMENTS: Final = 20
+"""How often a change is sent until it stands; with the waits between, four seconds."""
+LONGER_EACH_TIME: Final = 0.02
+"""Seconds: Temporal's scheduler takes a change up some milliseconds after it was sent, later on a busy server."""
 WAITING: Final = "PENDING_ACTIVITY_STATE_SCHEDULED"
 PAUSED_BY_SWITCH: Final = "knowledge sync is switched off"
 PAUSED_BY_CONNECTION: Final = "waits until the provider is connected again"
@@ -115,16 +124,18 @@ async def switch_on(client: Client, account_id: int, provider: str, every: timed
 
 async def set_interval(client: Client, account_id: int, provider: str, every: timedelta) -> None:
     """Change how often the sync runs; a paused Schedule stays paused, a missing one missing. Raises RPCError."""
+    wanted = IntervalSpec(interval=Duration(), phase=Duration())
+    wanted.interval.FromTimedelta(every)
+    wanted.phase.FromTimedelta(offset(account_id, provider, every))
 
-    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate:
-        schedule = found.description.schedule
-        schedule.spec = _schedule(account_id, provider, every).spec
-        return ScheduleUpdate(schedule=schedule)
+    def changed(schedule: StoredSchedule) -> bool:
+        if list(schedule.spec.interval) == [wanted]:
+            return False
+        del schedule.spec.interval[:]
+        schedule.spec.interval.append(wanted)
+        return True
 
-    try:
-        await _handle(client, account_id, provider).update(changed)
-    except RPCError as error:
-        _unless_missing(error)
+    await _amend(client, ids.schedule(account_id, provider), changed)
 
 
 async def switch_off(client: Client, account_id: int, provider: str) -> None:
@@ -137,23 +148,45 @@ async def switch_off(client: Client, account_id: int, provider: str) -> None:
 
 async def hold(client: Client, account_id: int, provider: str) -> None:
     """Pause a Schedule whose connection has to be renewed first; one that is paused keeps its note. Raises RPCError."""
-    handle = _handle(client, account_id, provider)
-    try:
-        if not (await handle.describe()).schedule.state.paused:
-            await handle.pause(note=PAUSED_BY_CONNECTION)
-    except RPCError as error:
-        _unless_missing(error)
+
+    def held(schedule: StoredSchedule) -> bool:
+        if schedule.state.paused:
+            return False
+        schedule.state.paused, schedule.state.notes = True, PAUSED_BY_CONNECTION
+        return True
+
+    await _amend(client, ids.schedule(account_id, provider), held)
 
 
 async def release(client: Client, account_id: int, provider: str) -> None:
     """Wake a Schedule that `hold` paused, and no other: what a person paused stays paused. Raises RPCError."""
-    handle = _handle(client, account_id, provider)
+
+    def released(schedule: StoredSchedule) -> bool:
+        if not (schedule.state.paused and schedule.state.notes == PAUSED_BY_CONNECTION):
+            return False
+        schedule.state.paused, schedule.state.notes = False, "connected again"
+        return True
+
+    await _amend(client, ids.schedule(account_id, provider), released)
+
+
+async def _amend(client: Client, name: str, changed: Callable[[StoredSchedule], bool]) -> None:
+    """Change a Schedule, and nothing that somebody else changes in the same moment; a missing one is fine.
+
+    `changed` makes the change and returns True, or returns False where there is nothing to change: the end. Raises
+    RPCError, ABORTED when others get in first every time.
+    """
     try:
-        state = (await handle.describe()).schedule.state
-        if state.paused and state.note == PAUSED_BY_CONNECTION:
-            await handle.unpause(note="connected again")
+        for before in range(AMENDMENTS):
+            found = await read_schedule(client, name)
+            if not changed(found.schedule):
+                return
+            await amend_schedule(client, name, found)
+            await asyncio.sleep(before * LONGER_EACH_TIME)
     except RPCError as error:
         _unless_missing(error)
+        return
+    raise RPCError("The Schedule did not take a change.", RPCStatusCode.ABORTED, b"")
 
 
 async def delete(client: Client, account_id: int, provider: str) -> None:

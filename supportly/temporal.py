@@ -6,14 +6,21 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Final
+from uuid import uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
+from temporalio.api.workflowservice.v1 import (
+    DescribeScheduleRequest,
+    DescribeScheduleResponse,
+    UpdateScheduleRequest,
+)
 from temporalio.client import Client, HeaderCodecBehavior
 from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.service import RPCError, RPCStatusCode
 
 from supportly.contracts import ids
 from supportly.crypto import NONCE_BYTES, CannotOpen, KeyRing
@@ -117,3 +124,30 @@ def waiting(account_id: int) -> Priority:
 def bulk(account_id: int) -> Priority:
     """Priority of bulk work; accounts take turns."""
     return Priority(priority_key=ids.PRIORITY_BULK, fairness_key=str(account_id))
+
+
+async def read_schedule(client: Client, name: str) -> DescribeScheduleResponse:
+    """A Schedule as Temporal holds it, its payloads sealed. Raises RPCError."""
+    asked = DescribeScheduleRequest(namespace=client.namespace, schedule_id=name)
+    return await client.workflow_service.describe_schedule(asked, retry=True)
+
+
+async def amend_schedule(client: Client, name: str, found: DescribeScheduleResponse) -> None:
+    """Store a Schedule that was read and changed, if nobody else has changed it since. Raises RPCError.
+
+    Where somebody has, nothing is stored, and not every release of Temporal's scheduler says so; what is stored is seen
+    a moment later. So read it again. The SDK's own `update` sends no conflict token: it writes over what it didn't see.
+    """
+    amended = UpdateScheduleRequest(
+        namespace=client.namespace,
+        schedule_id=name,
+        schedule=found.schedule,
+        conflict_token=found.conflict_token,
+        identity=client.identity,
+        request_id=str(uuid4()),
+    )
+    try:
+        await client.workflow_service.update_schedule(amended, retry=True)
+    except RPCError as error:
+        if error.status != RPCStatusCode.FAILED_PRECONDITION:
+            raise

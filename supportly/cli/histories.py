@@ -16,16 +16,11 @@ from typing import Final
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
-from temporalio.api.workflowservice.v1 import (
-    DescribeNamespaceRequest,
-    DescribeScheduleRequest,
-    DescribeScheduleResponse,
-    UpdateScheduleRequest,
-)
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeScheduleResponse
 from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
-from supportly.temporal import KEY_ID
+from supportly.temporal import KEY_ID, amend_schedule, read_schedule
 
 RUNNING: Final = 'ExecutionStatus = "Running"'
 RENEWED: Final = {"ConnectionWorkflow": "renew"}
@@ -139,9 +134,7 @@ async def _ask(client: Client, run: WorkflowExecution) -> None:
 
 async def _described(client: Client, schedule_id: str) -> DescribeScheduleResponse:
     try:
-        return await client.workflow_service.describe_schedule(
-            DescribeScheduleRequest(namespace=client.namespace, schedule_id=schedule_id)
-        )
+        return await read_schedule(client, schedule_id)
     except RPCError as error:
         _unless_gone(error)
         return DescribeScheduleResponse()
@@ -158,19 +151,9 @@ async def _renew_schedule(client: Client, schedule_id: str) -> None:
         [fresh] = await codec.encode(await codec.decode([payload]))
         payload.CopyFrom(fresh)
     try:
-        await client.workflow_service.update_schedule(
-            UpdateScheduleRequest(
-                namespace=client.namespace,
-                schedule_id=schedule_id,
-                schedule=found.schedule,
-                conflict_token=found.conflict_token,
-                identity=client.identity,
-            )
-        )
+        await amend_schedule(client, schedule_id, found)
     except RPCError as error:
-        # Somebody else changed it meanwhile: the next look finds it as it is then.
-        if error.status != RPCStatusCode.FAILED_PRECONDITION:
-            _unless_gone(error)
+        _unless_gone(error)
 
 
 def _unless_gone(error: RPCError) -> None:

@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.client import ScheduleOverlapPolicy, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -371,6 +372,50 @@ async def test_what_a_person_paused_stays_paused_through_a_reconnect(running):
     await schedules.hold(running.client, *running.place)  # where there is none, none comes
     await schedules.release(running.client, *running.place)
     assert await schedules.next_run(running.client, *running.place) is None
+
+
+@pytest.mark.parametrize("change", [schedules.hold, schedules.release, schedules.set_interval])
+async def test_a_persons_pause_in_the_same_moment_is_not_written_over(running, monkeypatch, change):
+    """Between the look at a Schedule and its change: the change sees it then, and never takes the pause for its own."""
+    half, hour = timedelta(minutes=30), timedelta(hours=1)
+    await schedules.switch_on(running.client, *running.place, half)
+    if change is schedules.release:
+        await schedules.hold(running.client, *running.place)
+    service, sent = running.client.workflow_service, []
+
+    async def noted():
+        return (await _described(running)).schedule.state.note == "not while we move house"
+
+    async def after_the_person(request, **more):
+        if not sent:
+            await running.client.get_schedule_handle(request.schedule_id).pause(note="not while we move house")
+            await _until(noted)
+        sent.append(request)
+        return await update(request, **more)
+
+    update = service.update_schedule
+    monkeypatch.setattr(service, "update_schedule", after_the_person)
+    await change(running.client, *running.place, *([hour] if change is schedules.set_interval else []))
+    assert sent
+    stored = (await _described(running)).schedule
+    assert stored.state.paused
+    assert stored.state.note == "not while we move house"
+    assert stored.spec.intervals[0].every == (hour if change is schedules.set_interval else half)
+    await schedules.delete(running.client, *running.place)
+
+
+async def test_a_schedule_that_others_change_all_the_time_is_an_error(running, monkeypatch):
+    await schedules.switch_on(running.client, *running.place, timedelta(minutes=30))
+
+    async def dropped(_request, **_more):
+        return None
+
+    monkeypatch.setattr(running.client.workflow_service, "update_schedule", dropped)
+    monkeypatch.setattr(schedules, "LONGER_EACH_TIME", 0)
+    with pytest.raises(RPCError) as refused:
+        await schedules.hold(running.client, *running.place)
+    assert refused.value.status == RPCStatusCode.ABORTED
+    await schedules.delete(running.client, *running.place)
 
 
 async def test_a_run_that_somebody_terminated_is_seen_and_closed_by_the_next(running):
