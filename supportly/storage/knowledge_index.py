@@ -22,6 +22,8 @@ EXTENDED_FROM: Final = 500
 """New vectors that are worth joining an index: until then they cost half a millisecond a search."""
 REBUILT_FROM: Final = 0.1
 """Share of new vectors from which an index is built anew: one by one they cost some ten times as much."""
+WRITING: Final = "hashtextextended(format('index %%s %%s', %(a)s, {}), 0)"
+"""The advisory lock of whoever writes an account's index of a model."""
 UNBUILT: Final = "name = null, built_part = null, built_rows = null, ef_search = null, ef_search_titles = null"
 """A row of `knowledge_indexes` whose index is gone."""
 
@@ -82,10 +84,22 @@ async def _brought(db: Database, account_id: int, model: int, embed: Embed) -> i
 
 async def _alone(c: Any, at: dict[str, Any]) -> bool:
     """True when no other process is writing this index."""
-    [(alone,)] = await rows(
-        c, "select pg_try_advisory_xact_lock(hashtextextended(format('index %%s %%s', %(a)s, %(m)s), 0))", at
-    )
+    [(alone,)] = await rows(c, f"select pg_try_advisory_xact_lock({WRITING.format('%(m)s')})", at)
     return bool(alone)
+
+
+async def builds_ended(c: AsyncConnection, account_id: int) -> None:
+    """Wait until nobody writes an index of this account; nobody does until the transaction ends.
+
+    Whoever drops indexes begins with it: a build holds tables and then wants their row in `knowledge_indexes`, so who
+    has the row already and wants the tables would never get them; and what a build is about to name can't be seen yet.
+    """
+    await do(
+        c,
+        f"select pg_advisory_xact_lock({WRITING.format('i.model_id')}) from "  # noqa: S608 (our own text)
+        "(select model_id from knowledge_indexes where account_id = %(a)s order by model_id) i",
+        {"a": account_id},
+    )
 
 
 async def _build(db: Database, at: dict[str, Any], embed: Embed) -> int:
@@ -171,6 +185,7 @@ async def drop_indexes(c: AsyncConnection, account_id: int) -> None:
 
     So do the titles of builds that never came to their end.
     """
+    await builds_ended(c, account_id)
     at = {"a": account_id, "mine": rf"^[tv]{account_id}_\d+_\d+$"}
     await do(
         c,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from supportly.storage.database import Database, do, rows
 from supportly.storage.knowledge_chunks import current_part, write_vectors
+from supportly.storage.knowledge_index import builds_ended
 from supportly.storage.knowledge_models import Model
 
 _LACKING = (
@@ -141,6 +142,7 @@ async def forget(db: Database, model: Model) -> None:
     for (account_id,) in found:
         async with db.tenant(account_id) as c:
             at = {"a": account_id, "m": model.id}
+            await builds_ended(c, account_id)
             gone = await rows(
                 c,
                 "delete from knowledge_indexes where account_id = %(a)s and model_id = %(m)s returning name",

@@ -1,5 +1,6 @@
 """A large account's index holds texts and titles apart, and knows how many candidates it needs."""
 
+import asyncio
 import random
 from dataclasses import replace
 
@@ -57,6 +58,18 @@ async def index(base) -> tuple[Index, tuple[int | None, int | None]]:
         "select name, built_part, ef_search, ef_search_titles from knowledge_indexes where account_id = %(a)s"
     )
     return Index(part, name), tuple(kept)
+
+
+async def tables(base) -> list[str]:
+    """What the account has of indexes, by the names of their tables."""
+    async with base.db.tenant(base.account_id) as c:
+        found = await rows(
+            c,
+            "select relname from pg_class where relnamespace = 'knowledge_ann'::regnamespace and relkind = 'r' "
+            "and relname ~ %(n)s order by 1",
+            {"n": f"^[tv]{base.account_id}_"},
+        )
+    return [row[0] for row in found]
 
 
 NOBODY_KNOWS = (None, None)
@@ -267,30 +280,69 @@ async def test_a_build_that_was_cut_off_leaves_nothing(manuals, eager, monkeypat
     async def cut(texts):
         raise ConnectionError
 
-    async def tables() -> list[str]:
-        async with manuals.db.tenant(manuals.account_id) as c:
-            found = await rows(
-                c,
-                "select relname from pg_class where relnamespace = 'knowledge_ann'::regnamespace and relkind = 'r' "
-                "and relname ~ %(n)s order by 1",
-                {"n": f"^[tv]{manuals.account_id}_"},
-            )
-        return [row[0] for row in found]
-
     number = await model(manuals)
     for _ in range(2):
         with pytest.raises(ConnectionError):
             await knowledge_index.bring_up_to_date(manuals.db, manuals.account_id, number, cut)
-    assert len(await tables()) == 2  # titles of two builds that never ended
+    assert len(await tables(manuals)) == 2  # titles of two builds that never ended
     await brought(manuals)
     own, _ = await index(manuals)
-    assert await tables() == [knowledge_titles.of(own.name), own.name]
+    assert await tables(manuals) == [knowledge_titles.of(own.name), own.name]
     # Whoever disconnects leaves none of them.
     monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
     manuals.source.documents.append(manuals.article("zebras"))
     await manuals.sync()
     with pytest.raises(ConnectionError):
         await knowledge_index.bring_up_to_date(manuals.db, manuals.account_id, number, cut)
-    assert len(await tables()) == 3
+    assert len(await tables(manuals)) == 3
     await knowledge_sweeps.purge(manuals.db, manuals.account_id, "memory")
-    assert await tables() == []
+    assert await tables(manuals) == []
+
+
+@pytest.mark.parametrize("build", ["first", "another"])
+async def test_whoever_disconnects_while_an_index_is_built_leaves_none_behind(manuals, eager, monkeypatch, build):
+    """Neither of the two has what the other waits for, and what the build was about to name is gone with the rest."""
+    await manuals.sync()
+    number, letting_go, held = await model(manuals), asyncio.Event(), asyncio.Event()
+    stopping = "select 1 from knowledge_indexes where account_id = %(a)s for share"
+    if build == "another":
+        await brought(manuals)
+        monkeypatch.setattr(knowledge_index, "REBUILT_FROM", 0.0)
+        manuals.source.documents.append(manuals.article("zebras"))
+        await manuals.sync()
+        [(part,)] = await manuals.rows("select part from knowledge_indexes where account_id = %(a)s")
+        stopping = f"lock table knowledge_ann.t{manuals.account_id}_{number}_{part} in row exclusive mode"
+
+    async def stop():
+        async with manuals.db.tenant(manuals.account_id) as c:
+            await c.exec_driver_sql(stopping, {"a": manuals.account_id} if "%" in stopping else None)
+            held.set()
+            await letting_go.wait()
+
+    async def halt():
+        """From here the build gets on with its index, and stops before it can be named."""
+        running.append(asyncio.create_task(stop()))
+        await held.wait()
+
+    async def waiting(count: int):
+        asked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        for _ in range(1500):
+            if await manuals.rows(asked) == [(count,)]:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("nobody waited")
+
+    running: list[asyncio.Task] = []
+    place = manuals.db, manuals.account_id
+    running.append(asyncio.create_task(knowledge_index.bring_up_to_date(*place, number, interrupted(manuals, halt))))
+    await waiting(1)
+    running.append(asyncio.create_task(knowledge_sweeps.purge(*place, "memory")))
+    await waiting(2)
+    letting_go.set()
+    await asyncio.gather(*running)
+    assert await manuals.rows("select name from knowledge_indexes where account_id = %(a)s") == [(None,)]
+    assert await tables(manuals) == []
+    assert (
+        await search.candidates(manuals.db, search.Sought(manuals.account_id, "zebra", await manuals.asked("zebra")))
+        == []
+    )
