@@ -68,8 +68,9 @@ async def swap(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
     """Swap the chunks of new and changed documents. PostgreSQL refuses COPY under row-level security, so one INSERT
     writes all rows from binary arrays; it is as fast.
     """
+    gone: list[Any] = []
     if change.replaced:
-        await _drop(
+        gone = await _gone(
             c,
             at,
             "c.document_id = any(%(ids)s::uuid[]) and not exists "
@@ -81,6 +82,9 @@ async def swap(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
                 "hashes": [k.text_hash for k in change.kept],
             },
         )
+    # Before any row of an index is shared: two pages that share one and then both write it wait for each other.
+    part = await _entered(c, at["a"], change.model) if change.added else 0
+    await _leave_indexes(c, at, gone)
     if change.kept:
         await do(
             c,
@@ -97,10 +101,21 @@ async def swap(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
             },
         )
     if change.added:
-        await _add(c, at, change)
+        await _add(c, at, change, part)
 
 
-async def _add(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
+async def _entered(c: AsyncConnection, account_id: int, model: int) -> int:
+    """The part that new vectors of a model belong to; what other models have is no longer everything."""
+    part = await current_part(c, account_id, model)
+    await do(
+        c,
+        "update knowledge_indexes set complete = false where account_id = %(a)s and model_id <> %(m)s and complete",
+        {"a": account_id, "m": model},
+    )
+    return part
+
+
+async def _add(c: AsyncConnection, at: dict[str, Any], change: Change, part: int) -> None:
     new = change.added
     values = {
         "a": at["a"],
@@ -124,13 +139,6 @@ async def _add(c: AsyncConnection, at: dict[str, Any], change: Change) -> None:
             "headings": [r.heading for r in new],
             "bodies": [r.body for r in new],
         },
-    )
-    part = await current_part(c, at["a"], change.model)
-    # What other models have is no longer everything.
-    await do(
-        c,
-        "update knowledge_indexes set complete = false where account_id = %(a)s and model_id <> %(m)s and complete",
-        values,
     )
     await write_vectors(c, values | {"part": part}, change.vectors)
     await do(
@@ -177,9 +185,9 @@ async def write_vectors(c: AsyncConnection, values: dict[str, Any], matrix: NDAr
 # --- removing --------------------------------------------------------------------------------------------------------
 
 
-async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict[str, Any]) -> None:
-    """Delete chunks with their vectors, also from the account's own indexes: nothing of them stays."""
-    gone = await rows(
+async def _gone(c: AsyncConnection, at: dict[str, Any], where: str, values: dict[str, Any]) -> list[Any]:
+    """Delete chunks with their vectors; answers their keys, which may still stand in the account's own indexes."""
+    return await rows(
         c,
         f"with gone as (delete from chunks c where c.account_id = %(a)s and {where} "  # noqa: S608 (our own text)
         "returning c.document_id, c.text_hash), bare as (delete from vectors v using gone g "
@@ -187,6 +195,10 @@ async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict
         "select document_id, text_hash from gone",
         {"a": at["a"], **values},
     )
+
+
+async def _leave_indexes(c: AsyncConnection, at: dict[str, Any], gone: Sequence[Any]) -> None:
+    """Delete what is gone from the account's own indexes too: nothing of it stays."""
     if not gone:
         return
     built = await rows(
@@ -214,4 +226,4 @@ async def _drop(c: AsyncConnection, at: dict[str, Any], where: str, values: dict
 async def delete_chunks(c: AsyncConnection, at: dict[str, Any], ids: Sequence[uuid.UUID]) -> None:
     """Delete all chunks of these documents, with their vectors."""
     if ids:
-        await _drop(c, at, "c.document_id = any(%(ids)s::uuid[])", {"ids": list(ids)})
+        await _leave_indexes(c, at, await _gone(c, at, "c.document_id = any(%(ids)s::uuid[])", {"ids": list(ids)}))

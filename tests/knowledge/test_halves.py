@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from supportly.storage import (
+    knowledge_chunks,
     knowledge_index,
     knowledge_models,
     knowledge_recall,
@@ -15,6 +16,7 @@ from supportly.storage import (
     search,
 )
 from supportly.storage.database import rows
+from supportly.storage.knowledge_chunks import ChunkRow
 from supportly.storage.search import Asked, Index
 
 STARTS = ("ba", "ke", "li", "mo", "nu", "pa", "re", "so", "ti", "zu")
@@ -346,3 +348,40 @@ async def test_whoever_disconnects_while_an_index_is_built_leaves_none_behind(ma
         await search.candidates(manuals.db, search.Sought(manuals.account_id, "zebra", await manuals.asked("zebra")))
         == []
     )
+
+
+async def test_pages_of_two_streams_change_what_a_model_has_read_without_waiting_for_each_other(
+    manuals, eager, monkeypatch
+):
+    """Both take chunks out of an index, and both say of the refined model that it has no longer read everything."""
+    await manuals.sync()
+    await brought(manuals)
+    number, (own, _) = await model(manuals), await index(manuals)
+    async with manuals.db.tenant(manuals.account_id) as c:
+        await rows(
+            c,
+            "insert into knowledge_indexes (account_id, model_id, name, built_part, complete) "
+            "values (%(a)s, %(m)s, %(n)s, %(b)s, true) returning 1",
+            {"a": manuals.account_id, "m": number + 500, "n": own.name, "b": own.built},
+        )
+    both, original = asyncio.Barrier(2), knowledge_chunks.current_part
+
+    async def side_by_side(*of):
+        part = await original(*of)
+        await both.wait()
+        return part
+
+    monkeypatch.setattr(knowledge_chunks, "current_part", side_by_side)
+
+    async def page(document, text: str):
+        row = ChunkRow(document, text.encode(), None, "english", 0, "New", "", text)
+        added = knowledge_chunks.Change([document], [], [row], manuals.embedder.embed([text]), number)
+        async with manuals.db.tenant(manuals.account_id) as c:
+            await knowledge_chunks.swap(c, {"a": manuals.account_id, "p": "memory"}, added)
+
+    some = await manuals.rows("select document_id from documents where account_id = %(a)s order by 1 limit 2")
+    await asyncio.gather(*(page(document, f"Wholly new {n}.") for n, (document,) in enumerate(some)))
+    assert await manuals.rows("select model_id from knowledge_indexes where account_id = %(a)s and complete") == []
+    left = f"select count(*) from knowledge_ann.{own.name} where document_id = any(%(d)s::uuid[])"
+    async with manuals.db.tenant(manuals.account_id) as c:
+        assert await rows(c, left, {"d": [document for (document,) in some]}) == [(0,)]
