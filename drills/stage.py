@@ -62,6 +62,8 @@ class Stage:
         self._numbers = itertools.count(FIRST_ACCOUNT)
         self._accounts = [1, 2, 3]
         self._contacts = itertools.count(700_000)
+        self.deadlocks = 0
+        """That PostgreSQL has ended up to its last stop: whoever met one was told to try again, and should not be."""
 
     @property
     def settings(self) -> Settings:
@@ -184,6 +186,7 @@ class Stage:
         """An immediate shutdown, as `pg_ctl stop -m immediate` asks for: no goodbye, and recovery at the next start."""
         assert self.stack.postgres
         self.stack.postgres.child.stop(signal.SIGQUIT)
+        self.deadlocks += self.stack.postgres.deadlocks()
 
     async def start_postgres(self) -> None:
         """Start PostgreSQL again on its port and data."""
@@ -222,7 +225,8 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A stack of its own in a temporary directory, stopped at the end whatever happens.
 
-    The processes' logs are kept in `.cache/drills/logs/<keep_logs>` until the next stage of that name ends.
+    The processes' logs are kept in `.cache/drills/logs/<keep_logs>` until the next stage of that name ends. Raises
+    AssertionError in the end when PostgreSQL had to end a deadlock.
 
     `settings` (environment variables) win over `SHORT`; `worker_script` is what worker processes run, from the
     project's directory, whose modules it can import.
@@ -248,3 +252,7 @@ async def staged(
             kept = LOGS / keep_logs
             await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
             await asyncio.to_thread(shutil.copytree, stack.directory / "logs", kept)
+            if stack.postgres:
+                shutil.copy(stack.postgres.directory / "postgres.log", kept)
+                stage.deadlocks += stack.postgres.deadlocks()
+        assert not stage.deadlocks, f"{stage.deadlocks} deadlocks in PostgreSQL; its log is in {kept}"

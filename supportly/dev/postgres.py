@@ -148,6 +148,10 @@ class Postgres:
             return False
         return True
 
+    def deadlocks(self) -> int:
+        """How many deadlocks the server has ended since its start, by its log: their callers were told to try again."""
+        return (self.directory / "postgres.log").read_text(errors="replace").count("deadlock detected")
+
     def migrate(self) -> None:
         """Brings the tables up to date."""
         # A database without tables is of use to the tests of this module, which stand below the storage room.

@@ -1,6 +1,7 @@
 """PostgreSQL alone: it keeps its data, survives what a crash leaves, and says what keeps it from starting."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,26 @@ def without_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plain(server: Postgres) -> str:
     return server.admin_url.replace("+psycopg", "")
+
+
+def test_it_says_how_many_deadlocks_it_has_ended(tmp_path: Path) -> None:
+    server = Postgres.start(tmp_path)
+    try:
+        with psycopg.connect(plain(server)) as one, psycopg.connect(plain(server)) as other:
+            other.execute("SET deadlock_timeout = '1h'")  # so that it is the first one that is ended
+            one.execute("SELECT pg_advisory_xact_lock(1)")
+            other.execute("SELECT pg_advisory_xact_lock(2)")
+            assert server.deadlocks() == 0
+            with ThreadPoolExecutor(1) as aside:
+                waiting = aside.submit(other.execute, "SELECT pg_advisory_xact_lock(1)")
+                with pytest.raises(psycopg.errors.DeadlockDetected):
+                    one.execute("SELECT pg_advisory_xact_lock(2)")
+                one.rollback()
+                waiting.result()
+        assert server.deadlocks() == 1
+    finally:
+        server.stop()
+    assert server.deadlocks() == 1
 
 
 def test_data_survives_a_stop_a_crash_and_a_stale_lock_file(tmp_path: Path) -> None:
