@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from workflows.connection import ConnectionWorkflow
 PATIENCE_S: Final = 20.0
 """An exchange takes two provider calls of at most 8 seconds each."""
 BUSY_RETRY_S: Final = 5.0
+NOT_READY_S: Final = 0.5
+"""Between two tries while Temporal takes no update of a workflow: its tasks have failed or were missed several times in
+a row, as when its worker died and another one is busy taking everything over."""
 
 
 async def authorize(at: Integration, pending_id: str) -> Standing:
@@ -44,7 +48,7 @@ async def disconnect(at: Integration) -> Standing:
 async def _ask(at: Integration, update: Any, job: Authorization | Disconnection, *, update_id: str) -> Standing:
     client = await at.services.temporal.client()
     try:
-        return await asyncio.wait_for(_update(client, at, update, job, update_id), PATIENCE_S)
+        return await asyncio.wait_for(_until_ready(client, at, update, job, update_id), PATIENCE_S)
     except WorkflowUpdateFailedError as error:
         raise from_temporal(error) from None
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
@@ -60,6 +64,17 @@ def _busy() -> Unavailable:
     )
 
 
+async def _until_ready(client: Client, at: Integration, update: Any, job: Any, update_id: str) -> Standing:
+    """Ask again while the workflow can't be asked; the id makes the tries one."""
+    while True:
+        try:
+            return await _update(client, at, update, job, update_id)
+        except RPCError as error:
+            if error.status != RPCStatusCode.FAILED_PRECONDITION:
+                raise
+        await asyncio.sleep(NOT_READY_S)
+
+
 async def _update(client: Client, at: Integration, update: Any, job: Any, update_id: str) -> Standing:
     start: WithStartWorkflowOperation[ConnectionWorkflow, None] = WithStartWorkflowOperation(
         ConnectionWorkflow.run,
@@ -70,7 +85,13 @@ async def _update(client: Client, at: Integration, update: Any, job: Any, update
         search_attributes=search_attributes(at.account_id, at.provider.id),
         priority=waiting(at.account_id),
     )
-    found: Standing = await client.execute_update_with_start_workflow(
-        update, job, start_workflow_operation=start, id=update_id
-    )
+    try:
+        found: Standing = await client.execute_update_with_start_workflow(
+            update, job, start_workflow_operation=start, id=update_id
+        )
+    except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        # The operation keeps its failure for whoever asks for the handle; unasked it would be logged as an error.
+        with contextlib.suppress(RPCError, asyncio.CancelledError):
+            await start.workflow_handle()
+        raise
     return found

@@ -59,8 +59,9 @@ async def _run(tally: Tally, number: str) -> None:
             while tally.left:
                 verdicts = await _round(stage, patients, place, number, turn, tally.left)
                 _note(tally, verdicts)
-                await patients.connect(p for p, row in held(stage).items() if row.state != "connected")
                 turn += 1
+                if tally.left:
+                    await patients.connect(p for p, row in held(stage).items() if row.state != "connected")
 
 
 async def _round(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -69,10 +68,13 @@ class Patients:
         await asyncio.gather(*map(one, places))
 
     async def _connect(self, account: Account, provider: str) -> None:
-        """Connect as often as a person would: a busy machine may keep a code waiting for too long."""
+        """Connect as often as a person would, and when told to: a busy machine may keep a code waiting for too long."""
         for _ in range(CONSENTS - 1):
-            with contextlib.suppress(httpx.HTTPStatusError):
+            try:
                 await self._consented(account, provider)
+            except httpx.HTTPStatusError as error:
+                await asyncio.sleep(float(error.response.headers.get("retry-after", 0)))
+            else:
                 return
         await self._consented(account, provider)
 

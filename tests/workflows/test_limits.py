@@ -1,20 +1,25 @@
 """What Temporal allows one workflow: updates at a time, updates in all. More of them wait or are told, and go on."""
 
 import asyncio
+import gc
 import itertools
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from temporalio import workflow
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Worker
 
 from api import entity
 from supportly.contracts import ids
 from supportly.dev import temporal as dev
 from supportly.errors import Unavailable
-from tests.workflows.entity import QUEUE, Double, authorize, working
+from tests.workflows.entity import QUEUE, Double, authorize, until, working
+from workflows.connection import ConnectionWorkflow
+from workflows.maintenance import Revocation
 
 _accounts = itertools.count(1)
 
@@ -85,6 +90,51 @@ async def test_more_updates_than_one_run_may_have_go_on_in_another(client):
         for n in range(50):
             assert (await authorize(handle, f"p{n}")).version == n + 1
         await client.get_workflow_handle(handle.id).terminate()
+
+
+@workflow.defn(name="ConnectionWorkflow", sandboxed=False)
+class Failing:
+    """Its tasks fail, as those of a worker that is missed."""
+
+    @workflow.run
+    async def run(self, _entity: dict) -> None:
+        raise RuntimeError
+
+
+async def test_a_workflow_that_takes_no_update_for_now_is_asked_until_it_does(client, at, monkeypatch, caplog):
+    refused, update = [], entity._update
+
+    async def noted(*of):
+        try:
+            return await update(*of)
+        except RPCError as error:
+            refused.append(error.status)
+            raise
+
+    monkeypatch.setattr(entity, "_update", noted)
+    monkeypatch.setattr(entity, "PATIENCE_S", 60)
+    monkeypatch.setattr(entity, "NOT_READY_S", 0.05)
+    async with Worker(client, task_queue=QUEUE, workflows=[Failing]):
+        asking = asyncio.create_task(entity.authorize(at, "p1"))
+        await until(lambda: refused, seconds=30)
+    double = Double(now)
+    async with Worker(client, task_queue=QUEUE, workflows=[ConnectionWorkflow, Revocation], activities=double.all()):
+        assert (await asking).version == 1
+        await client.get_workflow_handle(ids.connection(at.account_id, "acme")).terminate()
+    assert set(refused) == {RPCStatusCode.FAILED_PRECONDITION}
+    gc.collect()  # what nobody looked at is reported when it goes
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_workflow_that_never_takes_one_is_busy_and_not_away(at, monkeypatch):
+    async def refused(*_):
+        raise RPCError("no", RPCStatusCode.FAILED_PRECONDITION, b"")
+
+    monkeypatch.setattr(entity, "_update", refused)
+    monkeypatch.setattr(entity, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(entity, "NOT_READY_S", 0.01)
+    with pytest.raises(Unavailable, match="Nothing is lost: repeat the same request"):
+        await entity.disconnect(at)
 
 
 @pytest.mark.parametrize(
