@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import random
@@ -13,8 +14,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 
 from supportly.dev import faults, tether
 from supportly.dev.faults import StackError
@@ -23,9 +25,39 @@ from supportly.dev.faults import StackError
 # here is not handed to a connection before the server that it was found for binds it.
 FREE_PORTS = range(18_000, 32_000)
 POLL_S = 0.03
+_Launch = Callable[[], "subprocess.Popen[bytes]"]
+_Answer = SimpleQueue["subprocess.Popen[bytes] | BaseException"]
 
-# Children are tied to the *thread* that starts them (tether.py), so one thread that lives as long as we do starts all.
-_starter = ThreadPoolExecutor(1, "children")
+
+@cache
+def _starter() -> SimpleQueue[tuple[_Launch, _Answer]]:
+    """What is put here is called in a thread that lives as long as we do; children are tied to it (tether.py).
+
+    No executor: Ctrl-C between two lines of its locks' Python code leaves them locked, or is another error. A
+    `SimpleQueue` has no such code.
+    """
+    asked: SimpleQueue[tuple[_Launch, _Answer]] = SimpleQueue()
+
+    def start() -> None:
+        while True:
+            launch, answer = asked.get()
+            try:
+                answer.put(launch())
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the child gets it
+                answer.put(error)
+
+    _thread.start_new_thread(start, ())
+    return asked
+
+
+def _started(launch: _Launch) -> subprocess.Popen[bytes]:
+    """What `launch` starts, tied to us. Raises what it raises."""
+    answer: _Answer = SimpleQueue()
+    _starter().put((launch, answer))
+    found = answer.get()
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 class Child:
@@ -49,16 +81,11 @@ class Child:
         tied += [f"{user[0]}:{user[1]}" if user else "-", *map(str, command)]
         with log.open("ab") as out:
             # A process group of its own: Ctrl-C in the terminal reaches us alone, and we stop things in order.
-            self._process = _starter.submit(
-                subprocess.Popen,
-                tied,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=env,
-                cwd=cwd,
-                process_group=0,
-            ).result()
+            self._process = _started(
+                lambda: subprocess.Popen(
+                    tied, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd, process_group=0
+                )
+            )
 
     @property
     def pid(self) -> int:
