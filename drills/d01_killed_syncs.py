@@ -47,7 +47,7 @@ class Plan:
 
 # Whoever kills every busy worker for ten minutes sees no index built: that takes some seconds in one piece. So syncs
 # are met at moments of their whole course, some seven times each, and then have to come to their end.
-WORKER: Final = Plan("worker", 4, 6, 2, 1.0, (1.0, 3.0), kills_a_round=40)
+WORKER: Final = Plan("worker", 4, 6, 6, 1.0, (1.0, 3.0), kills_a_round=40)
 TEMPORAL: Final = Plan("temporal", 2, 2, 1, 1.5, (0.5, 2.0))
 POSTGRES: Final = Plan("postgres", 2, 2, 1, 1.5, (0.5, 2.0))
 EVERYTHING: Final = Plan("everything", 2, 2, 1, 1.5, (1.0, 3.0), notes=10)
