@@ -57,7 +57,7 @@ screenshots: setup ## Draw docs/images/ anew: the main pages of the console, of 
 proofs: setup ## Run the long suites whole; `make test` runs a tenth of them
 	@SUPPORTLY_PROOFS=whole exec $(BIN)/python -m pytest -m slow -o timeout=3600 $(PYTEST_ARGS)
 
-drills: setup ## Break the stack on purpose and count what is lost (an hour; DRILLS=quick: ten minutes; DRILLS_ARGS="--seed 2")
+drills: setup ## Break the stack on purpose and count what is lost (an hour; DRILLS=quick: nine minutes; DRILLS_ARGS="--seed 2")
 	@exec $(BIN)/python -m drills $(DRILLS_ARGS)
 
 bench: setup ## Measure, each figure as one JSON object with what it is compared to, and draw the plots of docs/ (half an hour)
