@@ -253,6 +253,6 @@ async def staged(
             await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
             await asyncio.to_thread(shutil.copytree, stack.directory / "logs", kept)
             if stack.postgres:
-                shutil.copy(stack.postgres.directory / "postgres.log", kept)
+                shutil.copy(stack.postgres.child.log, kept)
                 stage.deadlocks += stack.postgres.deadlocks()
         assert not stage.deadlocks, f"{stage.deadlocks} deadlocks in PostgreSQL; its log is in {kept}"

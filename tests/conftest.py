@@ -110,7 +110,7 @@ def postgres(directory: Path) -> Iterator[Postgres]:
     yield server
     server.stop()
     # A caller who met one has tried again; here it is a defect that some order of locks left behind.
-    assert server.deadlocks() == 0, (directory / "pg" / "postgres.log").read_text(errors="replace")[-20_000:]
+    assert server.deadlocks() == 0, server.child.log.read_text(errors="replace")[-20_000:]
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ class Postgres:
 
     def deadlocks(self) -> int:
         """How many deadlocks the server has ended since its start, by its log: their callers were told to try again."""
-        return (self.directory / "postgres.log").read_text(errors="replace").count("deadlock detected")
+        return self._child.log.read_text(errors="replace").count("deadlock detected")
 
     def migrate(self) -> None:
         """Brings the tables up to date."""
